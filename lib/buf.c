@@ -1,0 +1,137 @@
+#include "buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "xalloc.h"
+
+void
+buf_init(struct buf *b, size_t max)
+{
+	*b = (struct buf)BUF_INIT(max);
+}
+
+char *
+buf_room(struct buf *b, size_t n)
+{
+	if (b->over || n > b->max || b->n > b->max - n) {
+		b->over = true;
+		return NULL;
+	}
+	if (b->n + n > b->cap) {
+		size_t cap = b->cap < 256 ? 256 : b->cap + b->cap / 2;
+		if (cap < b->n + n)
+			cap = b->n + n;
+		if (cap > b->max)
+			cap = b->max;
+		b->p = xrealloc(b->p, cap);
+		b->cap = cap;
+	}
+	return b->p + b->n;
+}
+
+void
+buf_grew(struct buf *b, size_t n)
+{
+	b->n += n;
+}
+
+void
+buf_add(struct buf *b, const void *p, size_t n)
+{
+	char *to = n > 0 ? buf_room(b, n) : NULL;
+	if (to != NULL) {
+		memcpy(to, p, n);
+		b->n += n;
+	}
+}
+
+void
+buf_adds(struct buf *b, struct str s)
+{
+	buf_add(b, s.p, s.n);
+}
+
+void
+buf_addz(struct buf *b, const char *cstr)
+{
+	buf_add(b, cstr, strlen(cstr));
+}
+
+void
+buf_addc(struct buf *b, char c)
+{
+	buf_add(b, &c, 1);
+}
+
+void
+buf_vaddf(struct buf *b, const char *fmt, va_list ap)
+{
+	char small[256];
+	va_list again;
+	va_copy(again, ap);
+	int n = vsnprintf(small, sizeof(small), fmt, ap);
+	if (n >= 0 && (size_t)n < sizeof(small)) {
+		buf_add(b, small, (size_t)n);
+	} else if (n >= 0) {
+		char *text = xmalloc((size_t)n + 1);
+		vsnprintf(text, (size_t)n + 1, fmt, again);
+		buf_add(b, text, (size_t)n);
+		free(text);
+	}
+	va_end(again);
+}
+
+void
+buf_addf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	buf_vaddf(b, fmt, ap);
+	va_end(ap);
+}
+
+void
+buf_consume(struct buf *b, size_t n)
+{
+	if (n < b->n)
+		memmove(b->p, b->p + n, b->n - n);
+	b->n = n < b->n ? b->n - n : 0;
+}
+
+void
+buf_reset(struct buf *b, size_t keep)
+{
+	b->n = 0;
+	b->over = false;
+	if (b->cap > keep) {
+		free(b->p);
+		b->p = NULL;
+		b->cap = 0;
+	}
+}
+
+struct str
+buf_str(const struct buf *b)
+{
+	return (struct str){b->p, b->n};
+}
+
+const char *
+buf_cstr(struct buf *b)
+{
+	if (b->n == b->cap) {
+		b->p = xrealloc(b->p, b->cap + 1);
+		b->cap++;
+	}
+	b->p[b->n] = '\0';
+	return b->p;
+}
+
+void
+buf_release(struct buf *b)
+{
+	free(b->p);
+	*b = (struct buf)BUF_INIT(b->max);
+}

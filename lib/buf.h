@@ -1,0 +1,46 @@
+/*
+ * buf: a byte buffer that grows up to its maximum and owns its memory.
+ *
+ * An addition that would pass the maximum adds nothing and sets `over`, which stays set until
+ * buf_reset: build a whole text and ask once at the end. `p` is not ended by NUL; buf_cstr makes it so.
+ */
+#ifndef EVPIPE_BUF_H
+#define EVPIPE_BUF_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "str.h"
+
+struct buf {
+	char *p;
+	size_t n;
+	size_t cap;
+	size_t max;
+	bool over;
+};
+
+#define BUF_INIT(maximum) {.max = (maximum)}
+
+void buf_init(struct buf *b, size_t max);
+void buf_add(struct buf *b, const void *p, size_t n);
+void buf_adds(struct buf *b, struct str s);
+void buf_addz(struct buf *b, const char *cstr);
+void buf_addc(struct buf *b, char c);
+void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void buf_vaddf(struct buf *b, const char *fmt, va_list ap);
+/* room for n more bytes at the end: where to write them, or NULL past the maximum. Follow with buf_grew. */
+char *buf_room(struct buf *b, size_t n);
+void buf_grew(struct buf *b, size_t n);
+/* drops the first n bytes */
+void buf_consume(struct buf *b, size_t n);
+/* empty again, memory kept unless it is larger than keep bytes */
+void buf_reset(struct buf *b, size_t keep);
+/* the content, borrowed until the next change */
+struct str buf_str(const struct buf *b);
+/* the content with a NUL behind it (not counted in n), borrowed until the next change */
+const char *buf_cstr(struct buf *b);
+void buf_release(struct buf *b);
+
+#endif
