@@ -1,0 +1,19 @@
+/*
+ * tally: every tool keeps in = done + rejected + in flight, and prints it when it ends.
+ */
+#ifndef EVPIPE_TALLY_H
+#define EVPIPE_TALLY_H
+
+#include <stdint.h>
+
+struct tally {
+	uint64_t in, done, rejected;
+};
+
+/*
+ * Logs "in 12, done 10, rejected 2, in flight 0" and what follows in extra (may be NULL); in flight is the
+ * difference. Returns 0, or -1 after an error message where done + rejected is more than in: a bug (70).
+ */
+int tally_report(const struct tally *t, const char *extra);
+
+#endif
