@@ -1,0 +1,75 @@
+#include "common.h"
+
+#include <unistd.h>
+
+#include "io.h"
+#include "log.h"
+
+/* The table is made once a process; its fields point into *c. */
+const struct opt *
+common_options(struct common *c, bool network)
+{
+	static struct opt table[12];
+	struct opt *o = table;
+	if (network) {
+		*o++ = (struct opt){"project", 0, OPT_STR, &c->project, "P", "the project of short names",
+		    .env = "GOOGLE_CLOUD_PROJECT"};
+		*o++ = (struct opt){"access-token-file", 0, OPT_STR, &c->access_token_file, "FILE",
+		    "read the OAuth2 access token from FILE"};
+		*o++ = (struct opt){"retry-for", 0, OPT_SECONDS, &c->retry_for, "SECONDS",
+		    "give up (75) when a request failed this long; 0: never"};
+	}
+	*o++ = (struct opt){"check", 0, OPT_FLAG, &c->check, NULL, "check the set-up, do nothing, and exit"};
+	*o++ = (struct opt){"log-format", 0, OPT_CHOICE, &c->log_format, NULL, "how messages look", .choices = "text|json"};
+	*o++ = (struct opt){"verbose", 'v', OPT_COUNT, &c->verbose, NULL, "say more"};
+	*o++ = (struct opt){"quiet", 'q', OPT_COUNT, &c->quiet, NULL, "errors and warnings only; twice: errors only"};
+	*o = (struct opt)OPT_END;
+	return table;
+}
+
+bool
+common_start(const char *prog, const struct opt_spec *spec, const struct common *c, int argc, char **argv,
+    char ***operands, int *noperands, int *status)
+{
+	struct err e = {0};
+	log_init(prog);
+	unsigned closed = io_guard_std();
+	switch (opt_parse(spec, argc, argv, operands, noperands, &e)) {
+	case OPT_DONE:
+		*status = 0;
+		return false;
+	case OPT_BAD:
+		*status = log_fail(&e);
+		return false;
+	case OPT_RUN:
+		break;
+	}
+	int level = LOG_INFO + c->verbose - c->quiet;
+	log_set(level < LOG_ERROR ? LOG_ERROR : level > LOG_DEBUG ? LOG_DEBUG : (enum log_level)level, c->log_format == 1);
+	if (closed & 2) {
+		err_set(&e, ERR_IO, "cannot start: standard output is closed; give it a reader or a file");
+		*status = log_fail(&e);
+		return false;
+	}
+	if (closed & 1) {
+		err_set(&e, ERR_NOINPUT, "cannot start: standard input is closed; give it a file or /dev/null");
+		*status = log_fail(&e);
+		return false;
+	}
+	return true;
+}
+
+int
+common_outputs(struct sink *out, bool out_shared, struct sink *rejects, const char *where, struct err *e)
+{
+	sink_init(out, STDOUT_FILENO, "standard output", out_shared);
+	if (rejects == NULL)
+		return 0;
+	int fd = where != NULL ? io_open_output(where, e) : -1;
+	if (where != NULL && fd < 0)
+		return -1;
+	if (fd == STDOUT_FILENO)
+		return err_set(e, ERR_USAGE, "cannot write rejects to '%s': standard output has a stream already", where);
+	sink_init(rejects, fd, where != NULL ? where : "rejects", false);
+	return 0;
+}

@@ -1,0 +1,97 @@
+/*
+ * gapi: one authorised call to a Google JSON API, with Google's error body and the toolkit's one retry list.
+ *
+ * A call is retried until it works, is refused for good, or its patience ends; the caller's callback sees only the
+ * end. Everything a service can answer ends in one of the classes of err.h, by this table (evpipe(7) has it too):
+ *
+ *	no connection, time-out, cut or broken reply      ERR_TRANSIENT
+ *	408 429 500 502 503 504                           ERR_TRANSIENT  Retry-After obeyed
+ *	403 rateLimitExceeded, userRateLimitExceeded      ERR_TRANSIENT
+ *	403 quotaExceeded, 429 RESOURCE_EXHAUSTED quota   ERR_QUOTA      slowly, with a warning
+ *	409 ABORTED on Pub/Sub                            ERR_TRANSIENT
+ *	401                                               the token is read again once, then ERR_AUTH
+ *	other 403                                         ERR_AUTH
+ *	400, 404, 409, 410, 412, 413 and the rest         ERR_PERMANENT
+ *
+ * [cloud.google.com/apis/design/errors; GCP.md 1.7]
+ */
+#ifndef EVPIPE_GAPI_H
+#define EVPIPE_GAPI_H
+
+#include "http.h"
+#include "retry.h"
+#include "token.h"
+#include "url.h"
+
+struct gapi {
+	struct http *http;
+	struct token token;
+	struct endpoint endpoint;
+	struct rng rng;
+	int64_t patience;        /* microseconds of failing before a call gives up; 0: never */
+	unsigned active;         /* calls not yet ended */
+	unsigned retrying;       /* of these, calls whose last try failed */
+	uint64_t retries;        /* tries that failed and were tried again */
+	bool aborted_is_transient; /* Pub/Sub */
+	int64_t warned;          /* private: when the last warning was logged */
+	struct gapi_call *waiting; /* private: calls between two tries */
+};
+
+struct gapi_call;
+
+/* How a call ended. Borrowed until the callback returns. */
+struct gapi_result {
+	int status;             /* HTTP's; 0 where no reply came */
+	const struct http_reply *reply; /* NULL after a time-out between tries */
+	struct err err;         /* err.class ERR_NONE: 2xx */
+	struct gapi_call *call; /* for gapi_again */
+	char reason[64];        /* the error body's reason ("notFound") or status ("NOT_FOUND"); "" where absent */
+};
+
+struct gapi_spec {
+	const char *method;
+	const char *url;         /* whole; copied */
+	const char *content_type; /* NULL: application/json where there is a body */
+	const char *const *headers; /* more of them, ended by NULL; copied; may be NULL */
+	struct buf *body;        /* taken over: emptied and owned by the call; may be NULL */
+	const char *what;        /* for messages: "insert rows into"; constant */
+	const char *object;      /* for messages: "P:D.orders"; copied */
+	int64_t timeout;         /* microseconds a try; 0: 120 s */
+	bool gzip;               /* compress the body */
+	bool once;               /* no retry of any kind: the caller decides (resumable uploads) */
+	int accept;              /* one more status that is no error, as 308 or 412; 0: none */
+};
+
+/*
+ * From within the callback, for a 2xx whose body is not what it should be (cut, garbage): asks for another try, as for
+ * ERR_TRANSIENT, with why as the cause. true: the callback will be called again later, and result->err stays the
+ * caller's to ignore; false: patience has ended (or `once`), and this was the last call.
+ */
+bool gapi_again(const struct gapi_result *result, const struct err *why);
+
+typedef void gapi_done(void *arg, const struct gapi_result *result);
+
+/* service_env as in endpoint_init. With no token and no emulator set: ERR_AUTH. */
+int gapi_init(struct gapi *g, struct http *http, const char *service_env, const char *real, const char *token_file,
+    int64_t patience, struct err *e);
+struct gapi_call *gapi_start(struct gapi *g, const struct gapi_spec *spec, gapi_done *done, void *arg);
+/* Ends a call without its callback. */
+void gapi_cancel(struct gapi_call *c);
+/* true once the reply to the current try has begun */
+bool gapi_answering(const struct gapi_call *c);
+/* Starts the tries that are due at `now`; returns when the next one is (CLOCK_NEVER: none). Once a turn. */
+int64_t gapi_turn(struct gapi *g, int64_t now);
+/*
+ * Runs a call to its end by itself, for start checks before the stage's loop. The reply's body is appended to out
+ * (may be NULL). -1 with e filled on any failure. *status may be NULL.
+ */
+int gapi_sync(struct gapi *g, const struct gapi_spec *spec, struct buf *out, int *status, struct err *e);
+/*
+ * Asks testIamPermissions at url for the permissions (a NULL-ended list). -1 where one is missing (ERR_AUTH, named) or
+ * the object is not there; a 501 is tolerated (emulators). Cloud Storage asks by GET.
+ */
+int gapi_test_permissions(struct gapi *g, const char *url, bool by_get, const char *object,
+    const char *const *permissions, struct err *e);
+void gapi_release(struct gapi *g);
+
+#endif
