@@ -1,0 +1,244 @@
+/* ps-pull: Pub/Sub to records. See ps-pull(1). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bounds.h"
+#include "clock.h"
+#include "log.h"
+#include "ps-pull.h"
+
+static int
+on_receipt(struct stage *s, const struct line *l, struct err *e)
+{
+	struct puller *p = s->ctx;
+	p->now = s->now;
+	return acks_receipt(p, l, e);
+}
+
+static void
+stop(struct puller *p, const char *why)
+{
+	if (p->phase != PULLING)
+		return;
+	log_info("%s: taking no more messages", why);
+	p->phase = STOPPING;
+	pulls_cancel_idle(p);
+}
+
+/* The first signal stops the source and the chain runs dry; a second one does not wait for it. */
+static int
+on_signal(struct stage *s, struct err *e)
+{
+	struct puller *p = s->ctx;
+	(void)e;
+	p->now = s->now;
+	if (s->signals == 1)
+		stop(p, "got a signal");
+	else if (p->phase != RETURNING) {
+		pulls_cancel_idle(p);
+		p->phase = RETURNING;
+		acks_give_back(p);
+	}
+	return 0;
+}
+
+/* The acks' end is the chain's: expected when we have closed our output, a death before. */
+static int
+check_chain(struct puller *p, const struct stage *s, struct err *e)
+{
+	if (p->o->acks == NULL || !s->drained || p->phase >= WAITING)
+		return 0;
+	return err_set(e, ERR_IO, "cannot go on: '%s' was closed by its writers, so the chain has ended; %zu messages are "
+	    "unacknowledged and will come again", p->o->acks, lease_held(&p->leases));
+}
+
+static bool
+receipts_expected(const struct puller *p, const struct stage *s)
+{
+	return p->o->acks != NULL && lease_held(&p->leases) > 0 && !s->drained;
+}
+
+/* Moves through the phases; true at the end. */
+static bool
+advance(struct puller *p, const struct stage *s)
+{
+	if (p->phase == PULLING && pulls_due(p) <= p->now)
+		stop(p, "idle");
+	if (p->phase == PULLING && pulls_finished(p))
+		stop(p, "got --max-messages");
+	if (p->phase == STOPPING && p->npulls == 0 && sink_pending(&p->out) == 0) {
+		sink_release(&p->out);
+		p->phase = WAITING;
+	}
+	if (p->phase == WAITING && !receipts_expected(p, s) && p->leases.acks.n == 0 && p->ack_calls == 0) {
+		p->phase = RETURNING;
+		acks_give_back(p);
+	}
+	bool settled = p->leases.acks.n == 0 && p->ack_calls == 0 && p->extend_calls == 0;
+	return p->phase == RETURNING && (settled || p->now >= p->give_up_at);
+}
+
+static enum stage_step
+on_turn(struct stage *s, struct err *e)
+{
+	struct puller *p = s->ctx;
+	p->now = s->now;
+	if (p->failure.class != ERR_NONE) {
+		*e = p->failure;
+		return STAGE_FAILED;
+	}
+	if (check_chain(p, s, e) < 0)
+		return STAGE_FAILED;
+	if (p->o->ack_on_write && sink_pending(&p->out) == 0) {
+		p->tally.done += lease_held(&p->leases);
+		lease_receipt_all(&p->leases, p->now);
+	}
+	pulls_start(p);
+	acks_send(p);
+	if (advance(p, s))
+		return STAGE_DONE;
+	/* advance may have made acks urgent */
+	acks_send(p);
+	stage_wake_at(s, gapi_turn(&p->g, p->now));
+	stage_wake_at(s, acks_due(p));
+	stage_wake_at(s, pulls_due(p));
+	if (p->phase == RETURNING)
+		stage_wake_at(s, p->give_up_at);
+	return STAGE_MORE;
+}
+
+static const struct stage_ops ops = {.line = on_receipt, .turn = on_turn, .signal = on_signal};
+
+/* Opened without waiting for a writer; the flag is on a descriptor of our own. */
+static int
+open_acks(const char *path, struct err *e)
+{
+	struct stat st;
+	if (path == NULL)
+		return -1;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(e, errno == ENOENT ? ERR_NOINPUT : ERR_IO, "cannot open '%s' for receipts: %s; make it with mkfifo",
+		    path, strerror(errno));
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		close(fd);
+		return err_set(e, ERR_USAGE, "cannot read receipts from '%s': it is a plain file; give a FIFO (mkfifo)", path);
+	}
+	return fd;
+}
+
+static int
+check_options(const struct options *o, struct err *e)
+{
+	if (o->acks != NULL && o->ack_on_write)
+		return err_set(e, ERR_USAGE, "cannot take --acks and --ack-on-write together: which one acknowledges?");
+	if (o->max_lease < o->lease)
+		return err_set(e, ERR_USAGE, "cannot take --max-lease shorter than --lease");
+	return 0;
+}
+
+static int
+set_up(struct puller *p, const char *name, struct http *http, struct err *e)
+{
+	const struct options *o = p->o;
+	struct common c = o->common;
+	if (check_options(o, e) < 0 || name_pubsub(&p->subscription, "subscriptions", name, c.project, e) < 0)
+		return -1;
+	jsonw_escape(&p->source, buf_str(&p->subscription));
+	/* For cron: a service that is down for long is reported, not waited for. */
+	int64_t patience = c.retry_for >= 0 ? c.retry_for : o->idle_exit > 0 ? SECONDS(60) : 0;
+	if (pubsub_init(&p->g, http, c.access_token_file, patience, e) < 0)
+		return -1;
+	return pubsub_check(&p->g, buf_cstr(&p->subscription), "pubsub.subscriptions.consume", e);
+}
+
+static void
+report(const struct puller *p)
+{
+	char extra[256];
+	snprintf(extra, sizeof(extra), "redelivered %llu, lapsed %llu, unknown receipts %llu, retries %llu",
+	    (unsigned long long)p->leases.redelivered, (unsigned long long)p->leases.lapsed,
+	    (unsigned long long)p->unknown_receipts, (unsigned long long)p->g.retries);
+	tally_report(&p->tally, extra);
+}
+
+static int
+run(struct puller *p, struct stage *s, struct stage_net *net, struct err *e)
+{
+	const struct options *o = p->o;
+	s->outs[0] = &p->out;
+	s->net = net;
+	p->active_at = clock_now();
+	if (o->acks == NULL && !o->ack_on_write)
+		log_info("without --acks nothing is acknowledged: the messages stay in the subscription");
+	int rc = stage_run(s, e);
+	report(p);
+	if (rc < 0)
+		return -1;
+	if (p->incomplete && o->acks != NULL)
+		return err_set(e, ERR_TRANSIENT, "cannot acknowledge all: the chain ended before every message had its receipt");
+	return 0;
+}
+
+static int
+pull(const struct options *o, const char *name, struct err *e)
+{
+	int rc = -1;
+	struct puller p = {.o = o, .wanted = 2, .subscription = BUF_INIT(1 * KIB), .source = BUF_INIT(8 * KIB),
+	    .scratch = BUF_INIT(LIMIT_LINE)};
+	struct stage s;
+	struct http *http = http_new();
+	struct stage_net net = http_net(http);
+	lease_init(&p.leases, o->lease, o->max_lease);
+	int fd = open_acks(o->acks, e);
+	if (o->acks != NULL && fd < 0)
+		goto out;
+	stage_init(&s, &ops, &p, fd, o->acks);
+	if (common_outputs(&p.out, false, NULL, NULL, e) < 0 || set_up(&p, name, http, e) < 0)
+		goto out;
+	rc = o->common.check ? 0 : run(&p, &s, &net, e);
+out:
+	if (fd >= 0)
+		close(fd);
+	http_free(http);
+	lease_release(&p.leases);
+	json_release(&p.json);
+	buf_release(&p.subscription);
+	buf_release(&p.source);
+	buf_release(&p.scratch);
+	return rc;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = {.common.retry_for = -1, .max_outstanding = 100000, .max_bytes = 256 * MIB,
+	    .max_lease = SECONDS(3600), .lease = SECONDS(60), .pulls = 16, .batch = PUBSUB_PULL_MAX};
+	const struct opt own[] = {
+	    {"acks", 0, OPT_STR, &o.acks, "FIFO", "acknowledge messages whose receipts come from FIFO"},
+	    {"ack-on-write", 0, OPT_FLAG, &o.ack_on_write, NULL, "acknowledge once written out (at most once)"},
+	    {"max-messages", 0, OPT_INT, &o.max_messages, "N", "end after N messages", .min = 1, .max = INT64_MAX},
+	    {"idle-exit", 0, OPT_SECONDS, &o.idle_exit, "SECONDS", "end after nothing happened this long", .max = 86400},
+	    {"max-outstanding", 0, OPT_INT, &o.max_outstanding, "N", "messages without a receipt at most", .min = 1, .max = 10000000},
+	    {"max-bytes", 0, OPT_SIZE, &o.max_bytes, "SIZE", "and their data at most", .min = 1, .max = INT64_MAX},
+	    {"lease", 0, OPT_SECONDS, &o.lease, "SECONDS", "extend leases by this much at a time", .min = 1, .max = 60},
+	    {"max-lease", 0, OPT_SECONDS, &o.max_lease, "SECONDS", "give a message up after this long", .min = 1, .max = 604800},
+	    {"pulls", 0, OPT_INT, &o.pulls, "N", "pulls outstanding at most", .min = 1, .max = PULLS_MAX},
+	    {"batch", 0, OPT_INT, &o.batch, "N", "messages asked for in one pull", .min = 1, .max = PUBSUB_PULL_MAX},
+	    OPT_END,
+	};
+	const struct opt_spec spec = {
+	    .synopsis = "[--acks FIFO] [options] SUBSCRIPTION",
+	    .summary = "Pulls messages from a Pub/Sub subscription and writes each as a raw record.",
+	    .own = own, .shared = common_options(&o.common, true), .min_operands = 1, .max_operands = 1, .see = "ps-pull(1)"};
+	struct err e = {0};
+	char **operands;
+	int n, status;
+	if (!common_start("ps-pull", &spec, &o.common, argc, argv, &operands, &n, &status))
+		return status;
+	return pull(&o, operands[0], &e) < 0 ? log_fail(&e) : 0;
+}

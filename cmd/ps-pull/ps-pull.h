@@ -1,0 +1,79 @@
+/*
+ * ps-pull: what its three parts share. pull.c keeps pulls outstanding and writes records; acks.c sends
+ * acknowledgements, extensions and what is given back; main.c is the options and the stage's callbacks.
+ *
+ * The life of a run:  PULLING --(signal, --max-messages, --idle-exit)--> STOPPING (pulls that are being answered end,
+ * output is written and closed) --> WAITING (receipts come in) --> RETURNING (what has no receipt is given back) --> end.
+ */
+#ifndef PS_PULL_H
+#define PS_PULL_H
+
+#include "common.h"
+#include "gapi.h"
+#include "json.h"
+#include "lease.h"
+#include "pubsub.h"
+#include "tally.h"
+
+#define PULLS_MAX 64
+#define ACK_CALLS_MAX 4
+
+enum phase { PULLING, STOPPING, WAITING, RETURNING };
+
+struct options {
+	struct common common;
+	const char *acks;
+	bool ack_on_write;
+	int64_t max_messages;    /* 0: no end */
+	int64_t idle_exit;       /* microseconds; 0: never */
+	int64_t max_outstanding; /* messages */
+	int64_t max_bytes;       /* of their data */
+	int64_t max_lease, lease; /* microseconds */
+	int64_t pulls;           /* at once, at most */
+	int64_t batch;           /* messages asked for in one pull */
+};
+
+struct pull {
+	struct puller *p;
+	struct gapi_call *call; /* NULL: free */
+	unsigned asked;
+};
+
+struct puller {
+	const struct options *o;
+	struct gapi g;
+	struct buf subscription;   /* full name */
+	struct buf source;         /* the same, escaped for records */
+	struct lease_table leases;
+	struct sink out;
+	struct tally tally;
+	struct json json;          /* replies and receipts, by turns */
+	struct buf scratch;
+	enum phase phase;
+	int64_t now;
+	int64_t active_at;         /* when anything last happened: for --idle-exit */
+	int64_t give_up_at;        /* RETURNING: when to end though calls are unanswered */
+	struct pull pulls[PULLS_MAX];
+	unsigned wanted;           /* pulls to keep outstanding, grows and shrinks with what they bring */
+	unsigned npulls, asked;    /* outstanding, and what they asked for together */
+	uint64_t reply_bytes;      /* the largest reply lately */
+	unsigned ack_calls, extend_calls;
+	uint64_t unknown_receipts;
+	bool warned_attempts;
+	bool incomplete;           /* something was given back */
+	struct err failure;        /* set by a callback, ends the loop */
+};
+
+/* pull.c */
+void pulls_start(struct puller *p);        /* as many as the window and the output allow */
+void pulls_cancel_idle(struct puller *p);  /* those that no reply has begun for */
+int64_t pulls_due(const struct puller *p); /* --idle-exit: when */
+bool pulls_finished(const struct puller *p); /* nothing more is to be pulled */
+
+/* acks.c */
+int acks_receipt(struct puller *p, const struct line *l, struct err *e);
+void acks_send(struct puller *p);      /* acks and extensions that are due */
+void acks_give_back(struct puller *p); /* everything that is held */
+int64_t acks_due(const struct puller *p);
+
+#endif
