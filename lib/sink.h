@@ -32,7 +32,7 @@ void sink_commit(struct sink *s);
 size_t sink_pending(const struct sink *s);
 /* Writes what the descriptor takes now without waiting. */
 int sink_flush(struct sink *s, struct err *e);
-/* Closes the descriptor and frees. What is pending is lost: flush first. */
+/* Closes the descriptor and frees. What is pending is lost: flush first. Later additions are dropped. */
 void sink_release(struct sink *s);
 
 #endif

@@ -94,7 +94,7 @@ take_signals(struct stage *s, struct err *e)
 static bool
 takes_input(const struct stage *s)
 {
-	return !s->drained && stage_pending(s) < LIMIT_OUTPUT &&
+	return !s->drained && (s->ops->input_is_free || stage_pending(s) < LIMIT_OUTPUT) &&
 	    (s->ops->wants == NULL || s->ops->wants((struct stage *)(uintptr_t)s));
 }
 
@@ -102,8 +102,10 @@ static int
 take_lines(struct stage *s, struct err *e)
 {
 	struct line l;
+	s->held_back = true;
 	while (takes_input(s)) {
 		if (!line_next(&s->in, &l)) {
+			s->held_back = false;
 			s->drained = s->in.eof;
 			return 0;
 		}
@@ -130,6 +132,9 @@ fill_set(struct stage *s, struct pollset *p, struct places *at)
 						    : pollset_add(p, o->fd, sink_pending(o) > 0 ? POLLOUT : 0);
 	}
 	bool reads = s->in.fd >= 0 && !s->in.eof && takes_input(s);
+	/* Lines that were held back are in memory: nothing on the descriptor would wake us for them. */
+	if (s->held_back && takes_input(s))
+		pollset_wake_at(p, s->now);
 	at->in = reads ? pollset_add(p, s->in.fd, POLLIN) : POLLSET_MAX;
 	if (s->net != NULL)
 		s->net->fill(s->net->ctx, p);
@@ -166,9 +171,12 @@ write_outs(struct stage *s, const struct pollset *p, const struct places *at, st
 {
 	for (int i = 0; i < STAGE_OUTS; i++) {
 		short r = came(p, at->out[i]);
+		int rc = 0;
 		if (r & (POLLERR | POLLNVAL | POLLHUP))
-			return err_set(e, ERR_IO, "cannot write '%s': its reader has gone", s->outs[i]->name);
-		if (r & POLLOUT && sink_flush(s->outs[i], e) < 0)
+			rc = err_set(e, ERR_IO, "cannot write '%s': its reader has gone", s->outs[i]->name);
+		else if (r & POLLOUT)
+			rc = sink_flush(s->outs[i], e);
+		if (rc < 0 && (s->ops->out_failed == NULL || s->ops->out_failed(s, e) < 0))
 			return -1;
 	}
 	return 0;
@@ -191,6 +199,25 @@ one_turn(struct stage *s, struct pollset *p, struct err *e)
 	if (came(p, at.in) && line_fill(&s->in, e) < 0)
 		return -1;
 	return take_lines(s, e);
+}
+
+void
+stage_flush(struct stage *s, int64_t within)
+{
+	int64_t end = clock_now() + within, left;
+	while (stage_pending(s) > 0 && (left = end - clock_now()) > 0) {
+		struct pollfd fds[STAGE_OUTS];
+		for (int i = 0; i < STAGE_OUTS; i++) {
+			bool waits = s->outs[i] != NULL && sink_pending(s->outs[i]) > 0;
+			fds[i] = (struct pollfd){.fd = waits ? s->outs[i]->fd : -1, .events = POLLOUT};
+		}
+		if (poll(fds, STAGE_OUTS, (int)(left / 1000) + 1) < 0 && errno != EINTR)
+			return;
+		for (int i = 0; i < STAGE_OUTS; i++) {
+			if (fds[i].fd >= 0 && fds[i].revents != 0 && sink_flush(s->outs[i], NULL) < 0)
+				return;
+		}
+	}
 }
 
 int

@@ -48,6 +48,8 @@ enum stage_step {
 struct stage_ops {
 	/* One line, valid during the call. -1 with e filled ends the tool. */
 	int (*line)(struct stage *s, const struct line *l, struct err *e);
+	/* The input makes no output (receipts): a full output does not keep it waiting. */
+	bool input_is_free;
 	/* May more input be taken now? NULL: yes. */
 	bool (*wants)(struct stage *s);
 	/*
@@ -57,6 +59,8 @@ struct stage_ops {
 	enum stage_step (*turn)(struct stage *s, struct err *e);
 	/* SIGTERM or SIGINT came. NULL: as described above. */
 	int (*signal)(struct stage *s, struct err *e);
+	/* An output failed, as e says. NULL or -1: that ends the tool; 0: it goes on, having released the sink. */
+	int (*out_failed)(struct stage *s, struct err *e);
 };
 
 struct stage {
@@ -68,6 +72,7 @@ struct stage {
 	const struct stage_net *net; /* may be NULL */
 	int64_t now;            /* monotonic, this turn */
 	unsigned signals;
+	bool held_back;         /* private: whole lines may wait in memory */
 	int64_t wake;           /* private */
 	int signal_fd;          /* private */
 };
@@ -76,6 +81,11 @@ struct stage {
 void stage_init(struct stage *s, const struct stage_ops *ops, void *ctx, int in_fd, const char *in_name);
 /* Runs until a turn says STAGE_DONE and the outputs are written (0), or something fails (-1). */
 int stage_run(struct stage *s, struct err *e);
+/*
+ * After stage_run failed: writes what waits in the outputs, for at most `within` microseconds, so that work already done
+ * is passed on and no line is left torn.
+ */
+void stage_flush(struct stage *s, int64_t within);
 void stage_wake_at(struct stage *s, int64_t when);
 /* the bytes that wait in the fullest output */
 size_t stage_pending(const struct stage *s);

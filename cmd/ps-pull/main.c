@@ -8,8 +8,12 @@
 
 #include "bounds.h"
 #include "clock.h"
+#include "jsonw.h"
 #include "log.h"
 #include "ps-pull.h"
+
+/* How long receipts are waited for, and acks sent, after the chain's death. */
+#define DEATH_PATIENCE SECONDS(5)
 
 static int
 on_receipt(struct stage *s, const struct line *l, struct err *e)
@@ -26,7 +30,6 @@ stop(struct puller *p, const char *why)
 		return;
 	log_info("%s: taking no more messages", why);
 	p->phase = STOPPING;
-	pulls_cancel_idle(p);
 }
 
 /* The first signal stops the source and the chain runs dry; a second one does not wait for it. */
@@ -39,27 +42,54 @@ on_signal(struct stage *s, struct err *e)
 	if (s->signals == 1)
 		stop(p, "got a signal");
 	else if (p->phase != RETURNING) {
-		pulls_cancel_idle(p);
 		p->phase = RETURNING;
 		acks_give_back(p);
 	}
 	return 0;
 }
 
-/* The acks' end is the chain's: expected when we have closed our output, a death before. */
-static int
-check_chain(struct puller *p, const struct stage *s, struct err *e)
+/* The chain is dead, as e says. What it had stored was receipted: those receipts still count, the rest is given back. */
+static void
+chain_died(struct puller *p, const struct err *e)
 {
+	if (p->death.class != ERR_NONE || p->phase >= WAITING)
+		return;
+	p->death = *e;
+	p->give_up_at = p->now + DEATH_PATIENCE;
+	p->phase = WAITING;
+	sink_release(&p->out);
+}
+
+static int
+on_out_failed(struct stage *s, struct err *e)
+{
+	struct puller *p = s->ctx;
+	p->now = s->now;
+	chain_died(p, e);
+	return 0;
+}
+
+/* The acks' end is the chain's: expected when we have closed our output, a death before. */
+static void
+check_chain(struct puller *p, const struct stage *s)
+{
+	struct err e;
 	if (p->o->acks == NULL || !s->drained || p->phase >= WAITING)
-		return 0;
-	return err_set(e, ERR_IO, "cannot go on: '%s' was closed by its writers, so the chain has ended; %zu messages are "
-	    "unacknowledged and will come again", p->o->acks, lease_held(&p->leases));
+		return;
+	err_set(&e, ERR_IO, "cannot go on: '%s' was closed by its writers, so the chain has ended", p->o->acks);
+	chain_died(p, &e);
+}
+
+static bool
+gone_on_too_long(const struct puller *p)
+{
+	return p->death.class != ERR_NONE && p->now >= p->give_up_at;
 }
 
 static bool
 receipts_expected(const struct puller *p, const struct stage *s)
 {
-	return p->o->acks != NULL && lease_held(&p->leases) > 0 && !s->drained;
+	return p->o->acks != NULL && lease_held(&p->leases) > 0 && !s->drained && !gone_on_too_long(p);
 }
 
 /* Moves through the phases; true at the end. */
@@ -74,7 +104,8 @@ advance(struct puller *p, const struct stage *s)
 		sink_release(&p->out);
 		p->phase = WAITING;
 	}
-	if (p->phase == WAITING && !receipts_expected(p, s) && p->leases.acks.n == 0 && p->ack_calls == 0) {
+	bool unanswered = p->npulls > 0 || p->leases.acks.n > 0 || p->ack_calls > 0;
+	if (p->phase == WAITING && !receipts_expected(p, s) && (!unanswered || gone_on_too_long(p))) {
 		p->phase = RETURNING;
 		acks_give_back(p);
 	}
@@ -91,27 +122,30 @@ on_turn(struct stage *s, struct err *e)
 		*e = p->failure;
 		return STAGE_FAILED;
 	}
-	if (check_chain(p, s, e) < 0)
-		return STAGE_FAILED;
+	check_chain(p, s);
 	if (p->o->ack_on_write && sink_pending(&p->out) == 0) {
 		p->tally.done += lease_held(&p->leases);
 		lease_receipt_all(&p->leases, p->now);
 	}
 	pulls_start(p);
 	acks_send(p);
+	if (p->phase != PULLING)
+		stage_wake_at(s, pulls_cancel_idle(p));
+	enum phase before = p->phase;
 	if (advance(p, s))
 		return STAGE_DONE;
-	/* advance may have made acks urgent */
-	acks_send(p);
+	if (p->phase != before)
+		stage_wake_at(s, p->now);
 	stage_wake_at(s, gapi_turn(&p->g, p->now));
 	stage_wake_at(s, acks_due(p));
 	stage_wake_at(s, pulls_due(p));
-	if (p->phase == RETURNING)
+	if (p->phase == RETURNING || p->death.class != ERR_NONE)
 		stage_wake_at(s, p->give_up_at);
 	return STAGE_MORE;
 }
 
-static const struct stage_ops ops = {.line = on_receipt, .turn = on_turn, .signal = on_signal};
+static const struct stage_ops ops = {
+    .line = on_receipt, .input_is_free = true, .turn = on_turn, .signal = on_signal, .out_failed = on_out_failed};
 
 /* Opened without waiting for a writer; the flag is on a descriptor of our own. */
 static int
@@ -177,6 +211,10 @@ run(struct puller *p, struct stage *s, struct stage_net *net, struct err *e)
 		log_info("without --acks nothing is acknowledged: the messages stay in the subscription");
 	int rc = stage_run(s, e);
 	report(p);
+	if (rc == 0 && p->death.class != ERR_NONE) {
+		*e = p->death;
+		rc = -1;
+	}
 	if (rc < 0)
 		return -1;
 	if (p->incomplete && o->acks != NULL)

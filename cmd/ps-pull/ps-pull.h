@@ -4,6 +4,7 @@
  *
  * The life of a run:  PULLING --(signal, --max-messages, --idle-exit)--> STOPPING (pulls that are being answered end,
  * output is written and closed) --> WAITING (receipts come in) --> RETURNING (what has no receipt is given back) --> end.
+ * A chain that dies leads to WAITING at once: the receipts that are in the FIFO already still count.
  */
 #ifndef PS_PULL_H
 #define PS_PULL_H
@@ -37,6 +38,7 @@ struct pull {
 	struct puller *p;
 	struct gapi_call *call; /* NULL: free */
 	unsigned asked;
+	int64_t started;
 };
 
 struct puller {
@@ -52,7 +54,7 @@ struct puller {
 	enum phase phase;
 	int64_t now;
 	int64_t active_at;         /* when anything last happened: for --idle-exit */
-	int64_t give_up_at;        /* RETURNING: when to end though calls are unanswered */
+	int64_t give_up_at;        /* when WAITING after a death, or RETURNING, ends though something is unanswered */
 	struct pull pulls[PULLS_MAX];
 	unsigned wanted;           /* pulls to keep outstanding, grows and shrinks with what they bring */
 	unsigned npulls, asked;    /* outstanding, and what they asked for together */
@@ -62,11 +64,13 @@ struct puller {
 	bool warned_attempts;
 	bool incomplete;           /* something was given back */
 	struct err failure;        /* set by a callback, ends the loop */
+	struct err death;          /* the chain died: how, reported once the receipts are in */
 };
 
 /* pull.c */
 void pulls_start(struct puller *p);        /* as many as the window and the output allow */
-void pulls_cancel_idle(struct puller *p);  /* those that no reply has begun for */
+/* Once no more are wanted: ends those that wait for messages. Returns when to call again (CLOCK_NEVER: never). */
+int64_t pulls_cancel_idle(struct puller *p);
 int64_t pulls_due(const struct puller *p); /* --idle-exit: when */
 bool pulls_finished(const struct puller *p); /* nothing more is to be pulled */
 

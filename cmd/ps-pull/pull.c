@@ -7,6 +7,8 @@
 
 /* What replies and output may take together before another pull is started. */
 #define REPLIES_MAX (64 * MIB)
+/* A pull with an answer has it by then; one without is waiting for messages to be published. */
+#define IDLE_AFTER SECONDS(1)
 
 /* The id as it goes into the record and comes back in a receipt: escaped, or a hash where that is too long. */
 static struct str
@@ -168,25 +170,35 @@ pulls_start(struct puller *p)
 		unsigned n = pull->call == NULL && may_pull(p) ? room(p) : 0;
 		if (n == 0)
 			continue;
-		*pull = (struct pull){.p = p, .asked = n};
+		*pull = (struct pull){.p = p, .asked = n, .started = p->now};
 		p->npulls++;
 		p->asked += n;
 		pull->call = pubsub_pull(&p->g, buf_cstr(&p->subscription), n, on_pull, pull);
 	}
 }
 
-void
+/*
+ * Ending a pull whose answer is on its way would leave its messages leased to nobody until their deadline, so a young one
+ * is given its time.
+ */
+int64_t
 pulls_cancel_idle(struct puller *p)
 {
+	int64_t next = CLOCK_NEVER;
 	for (unsigned i = 0; i < PULLS_MAX; i++) {
 		struct pull *pull = &p->pulls[i];
 		if (pull->call == NULL || gapi_answering(pull->call))
 			continue;
+		if (p->now < pull->started + IDLE_AFTER) {
+			next = pull->started + IDLE_AFTER < next ? pull->started + IDLE_AFTER : next;
+			continue;
+		}
 		gapi_cancel(pull->call);
 		pull->call = NULL;
 		p->npulls--;
 		p->asked -= pull->asked;
 	}
+	return next;
 }
 
 int64_t
