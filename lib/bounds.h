@@ -19,7 +19,7 @@
 #define LIMIT_FAULTS 32                /* faults listed in one verdict */
 #define LIMIT_DETAIL 128               /* bytes of what was found in a fault's detail */
 #define LIMIT_ID 1024                  /* escaped bytes of msg.id and msg.source before they are hashed */
-#define LIMIT_OUTPUT (1 * MIB)         /* bytes waiting in an output before its tool takes no more input */
+#define LIMIT_OUTPUT (256 * KIB)       /* bytes waiting in an output before its tool takes no more input */
 
 /* Pub/Sub [cloud.google.com/pubsub/quotas, REST reference] */
 #define PUBSUB_REQUEST_MAX (10 * MIB)  /* a request's body */
@@ -27,13 +27,14 @@
 #define PUBSUB_PUBLISH_MAX 1000        /* messages in one publish */
 #define PUBSUB_PULL_MAX 1000           /* messages in one pull */
 #define PUBSUB_ACK_BYTES 500000        /* of ack ids in one request (the service's limit is 524,288) */
-#define PUBSUB_ACK_MAX 2500            /* ack ids in one request */
+#define PUBSUB_ACK_MAX 1000            /* ack ids in one request: 2,500 would do, and cost memory */
 #define PUBSUB_ATTRIBUTES_MAX 100
 #define PUBSUB_KEY_MAX 256             /* bytes of an attribute's key */
 #define PUBSUB_VALUE_MAX 1024          /* bytes of an attribute's value */
 #define PUBSUB_PART_BYTES 7000000      /* data past this leave in numbered parts: base64 must fit a request */
 
 /* BigQuery insertAll [cloud.google.com/bigquery/quotas#streaming_inserts] */
+#define BIGQUERY_REQUEST_MAX (10 * MIB) /* a request's body, and so a row */
 #define BIGQUERY_BATCH_ROWS 500
 #define BIGQUERY_BATCH_BYTES 9000000
 #define BIGQUERY_INSERT_ID_MAX 128

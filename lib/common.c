@@ -1,5 +1,6 @@
 #include "common.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -33,6 +34,8 @@ common_start(const char *prog, const struct opt_spec *spec, const struct common 
 {
 	struct err e = {0};
 	log_init(prog);
+	/* Large buffers come and go with requests: they go back to the system, not into a heap full of holes. */
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	unsigned closed = io_guard_std();
 	switch (opt_parse(spec, argc, argv, operands, noperands, &e)) {
 	case OPT_DONE:

@@ -1,19 +1,27 @@
 #include "lease.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "xalloc.h"
 
+/* 100,000 of these are held at a time: every word counts. */
 struct lease_entry {
 	struct lease_entry *prev, *next;
 	struct lease_list *list;
 	int64_t delivered; /* first, monotonic */
 	int64_t since;     /* when it came into its list */
 	uint32_t bytes;
-	uint32_t id_len, ack_len;
+	uint32_t ack_len;
+	uint16_t id_len;
 	char text[];       /* the id, then the ack id */
+};
+
+struct lease_memory {
+	uint16_t id_len;
+	char id[];
 };
 
 static struct str
@@ -47,8 +55,11 @@ append(struct lease_list *l, struct lease_entry *e, int64_t now)
 static struct lease_entry *
 make(struct str id, struct str ack_id, uint32_t bytes, int64_t now)
 {
-	struct lease_entry *e = xmalloc(sizeof(*e) + id.n + ack_id.n);
-	*e = (struct lease_entry){.delivered = now, .bytes = bytes, .id_len = (uint32_t)id.n, .ack_len = (uint32_t)ack_id.n};
+	struct lease_entry *e = xmalloc(offsetof(struct lease_entry, text) + id.n + ack_id.n);
+	e->delivered = now;
+	e->bytes = bytes;
+	e->id_len = (uint16_t)id.n;
+	e->ack_len = (uint32_t)ack_id.n;
 	memcpy(e->text, id.p, id.n);
 	memcpy(e->text + id.n, ack_id.p, ack_id.n);
 	return e;
@@ -58,7 +69,7 @@ void
 lease_init(struct lease_table *t, int64_t lease, int64_t max_lease)
 {
 	*t = (struct lease_table){.lease = lease, .max_lease = max_lease};
-	t->ring = xcalloc(LEASE_REMEMBERED, sizeof(struct lease_entry *));
+	t->ring = xcalloc(LEASE_REMEMBERED, sizeof(*t->ring));
 }
 
 size_t
@@ -80,14 +91,16 @@ let_go(struct lease_table *t, struct lease_entry *e)
 static void
 remember(struct lease_table *t, struct str id)
 {
-	struct lease_entry **slot = &t->ring[t->ring_next];
+	struct lease_memory **slot = &t->ring[t->ring_next], *m = *slot;
 	t->ring_next = (t->ring_next + 1) % LEASE_REMEMBERED;
-	if (*slot != NULL) {
-		map_del(&t->done, id_of(*slot));
-		free(*slot);
+	if (m != NULL) {
+		map_del(&t->done, (struct str){m->id, m->id_len});
+		free(m);
 	}
-	*slot = make(id, STR(""), 0, 0);
-	map_put(&t->done, id_of(*slot), *slot);
+	*slot = m = xmalloc(sizeof(*m) + id.n);
+	m->id_len = (uint16_t)id.n;
+	memcpy(m->id, id.p, id.n);
+	map_put(&t->done, (struct str){m->id, m->id_len}, m);
 }
 
 enum lease_seen

@@ -19,6 +19,7 @@
 #define LEASE_REMEMBERED 100000
 
 struct lease_entry;
+struct lease_memory;
 
 struct lease_list {
 	struct lease_entry *head, *tail;
@@ -37,7 +38,7 @@ struct lease_table {
 	struct lease_list leased; /* held, in order of expiry */
 	struct lease_list acks;   /* receipted, to be acknowledged */
 	struct map done;    /* the ids of the ring */
-	struct lease_entry **ring;
+	struct lease_memory **ring;
 	size_t ring_next;
 	uint64_t redelivered, lapsed; /* counted */
 };
@@ -49,7 +50,7 @@ enum lease_seen {
 };
 
 void lease_init(struct lease_table *t, int64_t lease, int64_t max_lease);
-/* A delivery. id and ack_id are copied. bytes: of its data, for the window. */
+/* A delivery. id (at most LIMIT_ID bytes and a little) and ack_id are copied. bytes: of its data, for the window. */
 enum lease_seen lease_deliver(struct lease_table *t, struct str id, struct str ack_id, uint32_t bytes, int64_t now);
 /* A receipt. false: no such message is held (it was receipted before, or given up). */
 bool lease_receipt(struct lease_table *t, struct str id, int64_t now);

@@ -62,7 +62,7 @@ map_get(const struct map *m, struct str key)
 void *
 map_put(struct map *m, struct str key, void *value)
 {
-	if (m->n >= m->cap / 4 * 3)
+	if (m->n >= m->cap / 8 * 7)
 		grow(m);
 	uint64_t hash = map_hash(m->seed, key);
 	struct map_slot *s = find(m, key, hash);

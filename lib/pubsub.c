@@ -19,7 +19,7 @@ pubsub_init(struct gapi *g, struct http *http, const char *token_file, int64_t p
 	return 0;
 }
 
-/* BASE/v1/NAME:VERB. A name is checked (url.h); its one odd character is "%". */
+/* BASE/v1/NAME:VERB, or without a verb. A name is checked (url.h); its one odd character is "%". */
 static void
 write_url(struct buf *url, const struct gapi *g, const char *name, const char *verb)
 {
@@ -30,7 +30,8 @@ write_url(struct buf *url, const struct gapi *g, const char *name, const char *v
 		else
 			buf_addc(url, *c);
 	}
-	buf_addf(url, ":%s", verb);
+	if (verb != NULL)
+		buf_addf(url, ":%s", verb);
 }
 
 static struct gapi_call *
@@ -156,6 +157,24 @@ pubsub_read_publish(struct json *j, struct str body, struct err *e)
 	return j->tok[json_get(j, 0, "messageIds")].count;
 }
 
+/*
+ * For what does not exist testIamPermissions answers as for what one may not use: with no permissions and no 404. The
+ * difference is asked for, and where that may not be seen either, the first answer stands.
+ */
+static void
+tell_missing(struct gapi *g, const char *name, struct err *e)
+{
+	struct buf url = BUF_INIT(4 * KIB);
+	struct err why = {0};
+	int status = 0;
+	write_url(&url, g, name, NULL);
+	struct gapi_spec spec = {.method = "GET", .url = buf_cstr(&url), .what = "find", .object = name,
+	    .timeout = CALL_TIMEOUT};
+	if (gapi_sync(g, &spec, NULL, &status, &why) < 0 && status == 404)
+		*e = why;
+	buf_release(&url);
+}
+
 int
 pubsub_check(struct gapi *g, const char *name, const char *permission, struct err *e)
 {
@@ -163,6 +182,8 @@ pubsub_check(struct gapi *g, const char *name, const char *permission, struct er
 	const char *const wanted[] = {permission, NULL};
 	write_url(&url, g, name, "testIamPermissions");
 	int rc = gapi_test_permissions(g, buf_cstr(&url), false, name, wanted, e);
+	if (rc < 0 && e->class == ERR_AUTH)
+		tell_missing(g, name, e);
 	buf_release(&url);
 	return rc;
 }

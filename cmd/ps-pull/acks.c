@@ -118,7 +118,7 @@ acks_due(const struct puller *p)
 {
 	bool hurry = p->phase == WAITING || p->phase == RETURNING || p->leases.acks.n >= PUBSUB_ACK_MAX;
 	int64_t ack = p->ack_calls < ACK_CALLS_MAX ? lease_due(&p->leases, LEASE_ACK, hurry ? 0 : ACK_LINGER) : CLOCK_NEVER;
-	int64_t extend = p->extend_calls < ACK_CALLS_MAX
+	int64_t extend = p->extend_calls < ACK_CALLS_MAX && p->phase != RETURNING
 	    ? lease_due(&p->leases, LEASE_EXTEND, p->leases.fresh.n >= PUBSUB_ACK_MAX ? 0 : ACK_LINGER)
 	    : CLOCK_NEVER;
 	return ack < extend ? ack : extend;
@@ -140,15 +140,19 @@ acks_send(struct puller *p)
 		    (unsigned long long)(p->leases.lapsed - lapsed));
 }
 
-void
+bool
 acks_give_back(struct puller *p)
 {
-	p->give_up_at = p->now + RETURN_PATIENCE;
-	p->incomplete = lease_held(&p->leases) > 0;
-	if (p->incomplete)
-		log_info("giving %zu messages back", lease_held(&p->leases));
-	while (send_some(p, LEASE_GIVE_BACK) > 0)
+	if (p->phase != RETURNING) {
+		p->phase = RETURNING;
+		p->give_up_at = p->now + RETURN_PATIENCE;
+		p->incomplete = lease_held(&p->leases) > 0;
+		if (p->incomplete)
+			log_info("giving %zu messages back", lease_held(&p->leases));
+	}
+	while (p->extend_calls < ACK_CALLS_MAX && send_some(p, LEASE_GIVE_BACK) > 0)
 		continue;
+	return lease_held(&p->leases) == 0 && p->extend_calls == 0;
 }
 
 int

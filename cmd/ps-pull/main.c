@@ -41,10 +41,8 @@ on_signal(struct stage *s, struct err *e)
 	p->now = s->now;
 	if (s->signals == 1)
 		stop(p, "got a signal");
-	else if (p->phase != RETURNING) {
-		p->phase = RETURNING;
+	else
 		acks_give_back(p);
-	}
 	return 0;
 }
 
@@ -105,12 +103,11 @@ advance(struct puller *p, const struct stage *s)
 		p->phase = WAITING;
 	}
 	bool unanswered = p->npulls > 0 || p->leases.acks.n > 0 || p->ack_calls > 0;
-	if (p->phase == WAITING && !receipts_expected(p, s) && (!unanswered || gone_on_too_long(p))) {
-		p->phase = RETURNING;
-		acks_give_back(p);
-	}
-	bool settled = p->leases.acks.n == 0 && p->ack_calls == 0 && p->extend_calls == 0;
-	return p->phase == RETURNING && (settled || p->now >= p->give_up_at);
+	bool over = p->phase == WAITING && !receipts_expected(p, s) && (!unanswered || gone_on_too_long(p));
+	if (!over && p->phase != RETURNING)
+		return false;
+	bool settled = acks_give_back(p) && p->leases.acks.n == 0 && p->ack_calls == 0;
+	return settled || p->now >= p->give_up_at;
 }
 
 static enum stage_step

@@ -77,7 +77,8 @@ bool pulls_finished(const struct puller *p); /* nothing more is to be pulled */
 /* acks.c */
 int acks_receipt(struct puller *p, const struct line *l, struct err *e);
 void acks_send(struct puller *p);      /* acks and extensions that are due */
-void acks_give_back(struct puller *p); /* everything that is held */
+/* Moves to RETURNING and gives back what is held, a few requests at a time: call each turn. true: all is given back. */
+bool acks_give_back(struct puller *p);
 int64_t acks_due(const struct puller *p);
 
 #endif

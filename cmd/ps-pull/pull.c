@@ -6,7 +6,7 @@
 #include "ps-pull.h"
 
 /* What replies and output may take together before another pull is started. */
-#define REPLIES_MAX (64 * MIB)
+#define REPLIES_MAX (8 * MIB)
 /* A pull with an answer has it by then; one without is waiting for messages to be published. */
 #define IDLE_AFTER SECONDS(1)
 
