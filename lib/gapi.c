@@ -381,6 +381,13 @@ gapi_start(struct gapi *g, const struct gapi_spec *spec, gapi_done *done, void *
 		c->gzip = c->body.n != before;
 	}
 	g->active++;
+	if (spec->when > 0) {
+		c->when = spec->when;
+		c->retry = (struct retry){.attempts = 1, .first = clock_now()};
+		g->retrying++;
+		wait_list_add(c);
+		return c;
+	}
 	start_try(c);
 	return c;
 }

@@ -60,6 +60,7 @@ struct gapi_spec {
 	bool gzip;               /* compress the body */
 	bool once;               /* no retry of any kind: the caller decides (resumable uploads) */
 	int accept;              /* one more status that is no error, as 308 or 412; 0: none */
+	int64_t when;            /* monotonic: not before; the call then counts as retrying, for it follows a failed one; 0: now */
 };
 
 /*

@@ -197,7 +197,7 @@ bad(struct json *j, enum json_result result, size_t at, const char *why)
 
 /* yajl's own words are a line of cause and two of picture: keep the cause. */
 static enum json_result
-explain(struct json *j, yajl_handle yajl)
+explain(struct json *j, yajl_handle yajl, bool ended)
 {
 	unsigned char *text = yajl_get_error(yajl, 0, NULL, 0);
 	const char *why = (const char *)text;
@@ -208,7 +208,7 @@ explain(struct json *j, yajl_handle yajl)
 	size_t n = strlen(cause);
 	while (n > 0 && (cause[n - 1] == ' ' || cause[n - 1] == '.'))
 		cause[--n] = '\0';
-	size_t at = yajl_get_bytes_consumed(yajl);
+	size_t at = ended ? j->text.n : yajl_get_bytes_consumed(yajl);
 	yajl_free_error(yajl, text);
 	return bad(j, JSON_BAD, at < j->text.n ? at : j->text.n, cause);
 }
@@ -223,6 +223,7 @@ parse(struct json *j)
 	yajl_config(r.yajl, yajl_dont_validate_strings, 1);
 	enum json_result result = JSON_OK;
 	yajl_status st = yajl_parse(r.yajl, (const unsigned char *)j->text.p, j->text.n);
+	bool ended = st == yajl_status_ok; /* what is wrong afterwards is that the text ends */
 	if (st == yajl_status_ok && j->n == 0) {
 		/* A number alone, or nothing at all: both end only with the text. */
 		st = yajl_complete_parse(r.yajl);
@@ -235,7 +236,7 @@ parse(struct json *j)
 		st = yajl_complete_parse(r.yajl);
 	}
 	if (st != yajl_status_ok)
-		result = explain(j, r.yajl);
+		result = explain(j, r.yajl, ended);
 	else if (j->n == 0 || j->nopen > 0)
 		result = bad(j, JSON_BAD, j->text.n, "premature end of text");
 	yajl_free(r.yajl);

@@ -1,5 +1,8 @@
 #include "record.h"
 
+#include "bounds.h"
+#include "log.h"
+
 const char *
 record_kind_name(enum record_kind k)
 {
@@ -83,6 +86,23 @@ record_parse(struct record *r, struct json *j, struct str line, struct err *e)
 	r->t_errors = json_get(j, 0, "errors");
 	r->kind = kind_of(r);
 	return 0;
+}
+
+int
+record_take(struct record *r, struct json *j, const struct line *l, const char *name, struct err *e)
+{
+	unsigned long long number = l->number;
+	if (l->torn) {
+		log_error("cannot use line %llu of '%s': it is torn (%llu bytes without a newline); its writer was cut off",
+		    number, name, (unsigned long long)l->length);
+		return 0;
+	}
+	if (l->length > LIMIT_LINE)
+		return err_set(e, ERR_INPUT, "cannot use line %llu of '%s': it is %llu bytes, and the most is %llu", number, name,
+		    (unsigned long long)l->length, LIMIT_LINE);
+	if (record_parse(r, j, l->text, e) < 0)
+		return err_wrap(e, "cannot use line %llu of '%s'", number, name);
+	return 1;
 }
 
 void

@@ -10,6 +10,7 @@
 
 #include "json.h"
 #include "jsonw.h"
+#include "line.h"
 
 enum record_kind {
 	RECORD_BARE,     /* an object without "msg" */
@@ -37,6 +38,12 @@ struct record {
  * ("msg.id is not a string"). j holds the line's tokens afterwards.
  */
 int record_parse(struct record *r, struct json *j, struct str line, struct err *e);
+/*
+ * Takes a line of a record stream (not a bare file): 1; 0 where it is torn, the last one without its newline: a message
+ * says so, and the tool drops it and ends with 65 when all else is done; -1 with ERR_INPUT, the stream's name and the
+ * line's number in it, where it is too long or no record.
+ */
+int record_take(struct record *r, struct json *j, const struct line *l, const char *name, struct err *e);
 /* the name of a kind for messages: "a raw record" */
 const char *record_kind_name(enum record_kind k);
 
