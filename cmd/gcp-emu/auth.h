@@ -1,0 +1,15 @@
+/*
+ * auth: the bearer token of --auth. It is the content of DIR/token, read anew for each request, so that a
+ * test may let a token "expire" by writing another one there.
+ */
+#ifndef GCP_EMU_AUTH_H
+#define GCP_EMU_AUTH_H
+
+#include "emu.h"
+
+/* Makes DIR/token (mode 0600) with a random token unless there is one. */
+int auth_init(const char *dir, struct err *e);
+/* true where the request may pass; otherwise rep holds the 401 */
+bool auth_check(struct emu *emu, struct request *req, struct reply *rep);
+
+#endif
