@@ -79,7 +79,8 @@ batch_room(const struct batch *b)
 	size_t n = batch_held(b);
 	if (n == 0)
 		return true;
-	return n < b->limits.held_items && b->bytes < b->limits.held_bytes && b->backing == 0 && b->suspects == 0;
+	return n < b->limits.held_items && b->bytes < b->limits.held_bytes && b->backing == 0 &&
+	       b->suspects == 0;
 }
 
 static void
@@ -135,7 +136,10 @@ forget_idle(struct batch *b, struct batch_group *g)
 		free_group(b, g);
 }
 
-/* Puts a place into its group's queue, which is ordered by place. Places that come back are old, so near the head. */
+/*
+ * Puts a place into its group's queue, which is ordered by place. Places that come back are old, so near the
+ * head.
+ */
 static void
 enqueue(struct batch *b, struct batch_group *g, uint64_t place)
 {

@@ -1,22 +1,23 @@
 /*
- * batch: items in, requests out, verdicts back, and the items out again in the order they came. Pure: it does no I/O
- * and `now` is an argument.
+ * batch: items in, requests out, verdicts back, and the items out again in the order they came. Pure: it does
+ * no I/O and `now` is an argument.
  *
- * Every item belongs to a group (a table, an ordering key); a request holds items of one group. A request closes when
- * it is full by rows or bytes, when its oldest item has waited for `linger`, or in a hurry. Several are under way at
- * once, except in a serial group, where the order of requests matters.
+ * Every item belongs to a group (a table, an ordering key); a request holds items of one group. A request
+ * closes when it is full by rows or bytes, when its oldest item has waited for `linger`, or in a hurry.
+ * Several are under way at once, except in a serial group, where the order of requests matters.
  *
  *	batch_add ... f = batch_take ... [send] ... f->fates[i] = FATE_DONE ... batch_land(f) ... batch_pop
  *
  * What a request's end means for its items:
  *
- *  - Landed (batch_land): each item has the fate that the caller wrote down. FATE_AGAIN, which every item has at first, puts
- *    it in front of its group, and the group waits by retry's rule.
- *  - Refused as a whole for what is in it (batch_refuse): its items go again in requests of half the size. An item refused
- *    alone is put aside as a suspect. As soon as another request of the trial (a group, or all groups together) passes, the
- *    suspects are rejected, for then it was them. Where nothing is left that could pass, one suspect after a trial that
- *    had passed is rejected; anything else means that the other side refuses all, and the caller stops. So a table
- *    that went bad costs at most one item and never the stream.
+ *  - Landed (batch_land): each item has the fate that the caller wrote down. FATE_AGAIN, which every item
+ *    has at first, puts it in front of its group, and the group waits by retry's rule.
+ *  - Refused as a whole for what is in it (batch_refuse): its items go again in requests of half the size.
+ *    An item refused alone is put aside as a suspect. As soon as another request of the trial (a group, or
+ *    all groups together) passes, the suspects are rejected, for then it was them. Where nothing is left
+ *    that could pass, one suspect after a trial that had passed is rejected; anything else means that the
+ *    other side refuses all, and the caller stops. So a table that went bad costs at most one item and
+ *    never the stream.
  */
 #ifndef EVPIPE_BATCH_H
 #define EVPIPE_BATCH_H
@@ -67,7 +68,10 @@ enum batch_verdict {
 struct batch *batch_new(const struct batch_limits *limits);
 /* May one more item come in? Also no while items wait in back-off or stand under suspicion. */
 bool batch_room(const struct batch *b);
-/* item is the caller's until it comes back from batch_pop; size is what it adds to a request. Works also without room. */
+/*
+ * item is the caller's until it comes back from batch_pop; size is what it adds to a request. Works also
+ * without room.
+ */
 void batch_add(struct batch *b, struct str group, bool serial, void *item, size_t size, int64_t now);
 /* The next request that is due, or NULL. hurry: what waits is not going to get company. */
 struct flight *batch_take(struct batch *b, int64_t now, bool hurry);

@@ -12,7 +12,8 @@
 int
 bigquery_init(struct gapi *g, struct http *http, const char *token_file, int64_t patience, struct err *e)
 {
-	return gapi_init(g, http, "BIGQUERY_EMULATOR_HOST", "https://bigquery.googleapis.com", token_file, patience, e);
+	return gapi_init(g, http, "BIGQUERY_EMULATOR_HOST", "https://bigquery.googleapis.com", token_file,
+	    patience, e);
 }
 
 void
@@ -65,8 +66,8 @@ struct table_call {
 };
 
 static void
-table_call_init(struct table_call *c, const struct gapi *g, const char *project, const char *dataset, const char *table,
-    const char *rest)
+table_call_init(struct table_call *c, const struct gapi *g, const char *project, const char *dataset,
+    const char *table, const char *rest)
 {
 	*c = (struct table_call){.url = BUF_INIT(16 * KIB), .object = BUF_INIT(4 * KIB)};
 	write_url(&c->url, g, project, dataset, table, rest);
@@ -98,8 +99,8 @@ bigquery_insert(struct gapi *g, const char *project, const char *dataset, const 
 }
 
 struct gapi_call *
-bigquery_get_table(struct gapi *g, const char *project, const char *dataset, const char *table, gapi_done *done,
-    void *arg)
+bigquery_get_table(struct gapi *g, const char *project, const char *dataset, const char *table,
+    gapi_done *done, void *arg)
 {
 	struct table_call c;
 	table_call_init(&c, g, project, dataset, table, "");
@@ -176,8 +177,8 @@ bigquery_read_insert(struct json *j, struct str body, uint32_t rows,
 		return no_reply(e, j->why);
 	if (check_reply(j, rows, &list, e) < 0)
 		return -1;
-	for (uint32_t t = list == JSON_NONE ? 0 : json_first(list); list != JSON_NONE && t < json_end(j, list);
-	     t = j->tok[t].next)
+	for (uint32_t t = list == JSON_NONE ? 0 : json_first(list);
+	     list != JSON_NONE && t < json_end(j, list); t = j->tok[t].next)
 		read_entry(j, t, &scratch, each, arg);
 	buf_release(&scratch);
 	return 0;
@@ -198,8 +199,9 @@ differs(struct comparison *c, const char *fmt, const char *a, const char *b)
 	char why[200];
 	snprintf(why, sizeof(why), fmt, a, b);
 	return err_set(c->e, ERR_CONFIG,
-	    "cannot use table '%s': column %s %s; apply the schema to the table (terraform apply), or give the tool the "
-	    "schemas.json that belongs to it", c->object, buf_cstr(&c->place), why);
+	    "cannot use table '%s': column %s %s; apply the schema to the table (terraform apply), or give "
+	    "the tool the schemas.json that belongs to it",
+	    c->object, buf_cstr(&c->place), why);
 }
 
 /* BigQuery compares column names without case. */
@@ -228,15 +230,16 @@ compare_column(struct comparison *c, uint32_t list, const struct schema_field *f
 	bool known = type_name != NULL && schema_type_parse(str_of(type_name), &type);
 	int rc = 0;
 	if (!known || type != f->type)
-		rc = differs(c, "is of type %s there and %s in schemas.json", type_name != NULL ? type_name : "?",
-		    schema_type_name(f->type));
+		rc = differs(c, "is of type %s there and %s in schemas.json",
+		    type_name != NULL ? type_name : "?", schema_type_name(f->type));
 	free(type_name);
 	if (rc < 0)
 		return -1;
 	if (m != JSON_NONE && json_text(c->j, m).n > 0 && !schema_mode_parse(json_text(c->j, m), &mode))
 		return differs(c, "has a mode that is not known%s%s", "", "");
 	if (mode != f->mode)
-		return differs(c, "is %s there and %s in schemas.json", schema_mode_name(mode), schema_mode_name(f->mode));
+		return differs(c, "is %s there and %s in schemas.json", schema_mode_name(mode),
+		    schema_mode_name(f->mode));
 	if (f->type != FIELD_RECORD)
 		return 0;
 	size_t before = c->place.n;
@@ -290,11 +293,12 @@ bigquery_compare(struct json *j, struct str body, const char *object, const stru
     const struct schema_table *t, struct err *e)
 {
 	if (json_parse(j, body) != JSON_OK)
-		return err_set(e, ERR_TRANSIENT, "cannot read table '%s': the reply is no JSON: %s", object, j->why);
+		return err_set(e, ERR_TRANSIENT, "cannot read table '%s': the reply is no JSON: %s", object,
+		    j->why);
 	uint32_t type = json_get(j, 0, "type");
 	if (json_is(j, type, JSON_STRING) && !str_is(json_text(j, type), "TABLE"))
-		return err_set(e, ERR_CONFIG, "cannot use table '%s': it is a %.*s, which takes no rows", object,
-		    STR_ARG(json_text(j, type)));
+		return err_set(e, ERR_CONFIG, "cannot use table '%s': it is a %.*s, which takes no rows",
+		    object, STR_ARG(json_text(j, type)));
 	struct comparison c = {.j = j, .s = s, .object = object, .place = BUF_INIT(16 * KIB), .e = e};
 	int rc = compare_fields(&c, json_get(j, json_get(j, 0, "schema"), "fields"), t->first, t->count);
 	buf_release(&c.place);
@@ -302,11 +306,12 @@ bigquery_compare(struct json *j, struct str body, const char *object, const stru
 }
 
 /*
- * May rows be written, too? The table is there, so an emulator's 404 means that it does not know the question.
+ * May rows be written, too? The table is there, so an emulator's 404 means that it does not know the
+ * question.
  */
 static int
-check_permission(struct gapi *g, const char *project, const char *dataset, const char *table, const char *object,
-    struct err *e)
+check_permission(struct gapi *g, const char *project, const char *dataset, const char *table,
+    const char *object, struct err *e)
 {
 	static const char *const wanted[] = {"bigquery.tables.updateData", NULL};
 	struct buf url = BUF_INIT(16 * KIB);

@@ -29,7 +29,7 @@ struct check {
 
 /*
  * Where a value stands, from the inside out. A path's text is made of these only when there is a fault, each
- * component once: check.path holds the text of the innermost place so far written and thereby of those around it.
+ * component once: check.path holds the innermost place written so far and thereby those around it.
  */
 struct place {
 	struct place *up; /* NULL: the event's own members */
@@ -287,7 +287,7 @@ check_absent(struct check *c, struct place *up, uint32_t first, uint32_t count, 
 	}
 }
 
-/* The field that a key names. Producers tend to keep the schema's order: the one after the last is tried first. */
+/* The field that a key names. Producers tend to keep the schema's order: the next one is tried first. */
 static uint32_t
 find_field(struct check *c, uint32_t first, uint32_t count, uint32_t key, uint32_t guess)
 {

@@ -69,7 +69,8 @@ write_fault(struct jsonw *w, const struct json *j, uint32_t fault, size_t most)
 static void
 mark_errors(struct marks *m, const struct json *j, uint32_t list)
 {
-	struct buf out = BUF_INIT(PUBSUB_VALUE_MAX - sizeof(",{\"more\":99999999}]") + 1), one = BUF_INIT(LIMIT_LINE);
+	struct buf out = BUF_INIT(PUBSUB_VALUE_MAX - sizeof(",{\"more\":99999999}]") + 1);
+	struct buf one = BUF_INIT(LIMIT_LINE);
 	uint32_t left = j->tok[list].count;
 	buf_addc(&out, '[');
 	for (uint32_t t = json_first(list); t < json_end(j, list); t = j->tok[t].next) {

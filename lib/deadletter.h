@@ -1,8 +1,8 @@
 /*
  * deadletter: the dead-letter message, both directions. Pure: records in, JSON texts out.
  *
- * A rejected record becomes a Pub/Sub message whose data are the original bytes and whose attributes are the original
- * ones and what is known of the fault:
+ * A rejected record becomes a Pub/Sub message whose data are the original bytes and whose attributes are the
+ * original ones and what is known of the fault:
  *
  *	dlq_version       "1"
  *	dlq_stage         who rejected it: "ev-validate", "bq-insert"
@@ -14,8 +14,9 @@
  *	dlq_format        "raw" or "envelope"
  *	dlq_part, dlq_parts   where the data did not fit one message: from 1
  *
- * Values are cut to 1,024 bytes on a character boundary. Where the original attributes do not fit beside ours (too
- * many, too long, beginning with "dlq_" or "goog"), the data are an envelope and the attributes ours alone:
+ * Values are cut to 1,024 bytes on a character boundary. Where the original attributes do not fit beside ours
+ * (too many, too long, beginning with "dlq_" or "goog"), the data are an envelope and the attributes ours
+ * alone:
  *
  *	{"dlq_envelope":1,"data":"<base64>","attributes":{...},"ordering_key":"..."}
  */
@@ -26,9 +27,12 @@
 
 /* One message of a dead letter, ready for a publish request; the text may be taken over (emptied). */
 typedef void deadletter_emit(void *arg, struct str ordering_key, struct buf *message);
-/* wall: now, in microseconds since 1970. Returns how many messages were emitted, or -1 with ERR_INPUT and none. */
-int deadletter_make(const struct record *r, const struct json *j, int64_t wall, deadletter_emit *emit, void *arg,
-    struct err *e);
+/*
+ * wall: now, in microseconds since 1970. Returns how many messages were emitted, or -1 with ERR_INPUT and
+ * none.
+ */
+int deadletter_make(const struct record *r, const struct json *j, int64_t wall, deadletter_emit *emit,
+    void *arg, struct err *e);
 
 /* A message of a dead-letter subscription, on its way back. */
 struct deadletter {

@@ -213,6 +213,18 @@ explain(struct json *j, yajl_handle yajl, bool ended)
 	return bad(j, JSON_BAD, at < j->text.n ? at : j->text.n, cause);
 }
 
+/* yajl does not mind a token behind the value that the text's end cuts off, such as a lone quote. */
+static enum json_result
+check_rest(struct json *j)
+{
+	struct str value = json_raw(j, 0);
+	size_t end = (size_t)(value.p - j->text.p) + value.n;
+	struct str rest = str_trim(str_skip(j->text, end));
+	if (rest.n > 0)
+		return bad(j, JSON_BAD, (size_t)(rest.p - j->text.p), "trailing garbage");
+	return JSON_OK;
+}
+
 static enum json_result
 parse(struct json *j)
 {
@@ -239,6 +251,8 @@ parse(struct json *j)
 		result = explain(j, r.yajl, ended);
 	else if (j->n == 0 || j->nopen > 0)
 		result = bad(j, JSON_BAD, j->text.n, "premature end of text");
+	else
+		result = check_rest(j);
 	yajl_free(r.yajl);
 	return result;
 }

@@ -51,11 +51,15 @@ letter_take(struct letter *l, const struct json *j, uint32_t attributes, uint32_
 		return err_set(e, ERR_INPUT, "its ordering_key is not a string");
 	if (attributes != JSON_NONE && !some)
 		return err_set(e, ERR_INPUT, "its attributes are not an object");
-	for (uint32_t k = some ? json_first(attributes) : 0; some && k < json_end(j, attributes); k = j->tok[k + 1].next) {
+	for (uint32_t k = some ? json_first(attributes) : 0; some && k < json_end(j, attributes);
+	     k = j->tok[k + 1].next) {
 		struct str key = json_string(j, k, &l->text), value = json_string(j, k + 1, &l->text);
 		if (value.p == NULL)
 			return err_set(e, ERR_INPUT, "one of its attributes is not a string");
-		/* More than Pub/Sub takes are not looked through for equal names, which would take for ever. */
+		/*
+		 * More than Pub/Sub takes are not looked through for equal names, which would take for
+		 * ever.
+		 */
 		if (j->tok[attributes].count <= 2 * PUBSUB_ATTRIBUTES_MAX)
 			letter_set(l, key, value);
 		else

@@ -28,8 +28,13 @@ struct sending {
 struct batch_limits
 publisher_limits(void)
 {
-	return (struct batch_limits){.rows = PUBSUB_PUBLISH_MAX, .bytes = PUBSUB_BATCH_BYTES, .linger = MILLIS(100),
-	    .flights = 4, .held_items = 8192, .held_bytes = 16 * MIB, .one_trial = true};
+	return (struct batch_limits){.rows = PUBSUB_PUBLISH_MAX,
+	    .bytes = PUBSUB_BATCH_BYTES,
+	    .linger = MILLIS(100),
+	    .flights = 4,
+	    .held_items = 8192,
+	    .held_bytes = 16 * MIB,
+	    .one_trial = true};
 }
 
 void

@@ -95,7 +95,8 @@ int
 receipt_fits(struct str id, struct str source, struct err *e)
 {
 	if (id.n > LIMIT_ID || source.n > LIMIT_ID)
-		return err_set(e, ERR_INPUT, "its msg.%s is longer than %d bytes", id.n > LIMIT_ID ? "id" : "source", LIMIT_ID);
+		return err_set(e, ERR_INPUT, "its msg.%s is longer than %d bytes",
+		    id.n > LIMIT_ID ? "id" : "source", LIMIT_ID);
 	return 0;
 }
 

@@ -1,8 +1,8 @@
 /*
  * receipt: what is owed for a message that came in, and the lines that pay it (records(5)).
  *
- * A message of a subscription is receipted by its id, a record of a file by its source and a count, and one that has
- * neither by nothing. All texts are as they stand between the quotes of a record, escapes and all.
+ * A message of a subscription is receipted by its id, a record of a file by its source and a count, and one
+ * that has neither by nothing. All texts are as they stand between the quotes of a record, escapes and all.
  */
 #ifndef EVPIPE_RECEIPT_H
 #define EVPIPE_RECEIPT_H

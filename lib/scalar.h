@@ -28,8 +28,8 @@ bool scalar_check(struct scalar *sc, const struct schema_field *f, const struct 
 void scalar_release(struct scalar *sc);
 
 /*
- * Appends what was found, for a fault's detail: "the string \"5\"", "an object". At most LIMIT_DETAIL bytes of
- * the value, cut on a character boundary.
+ * Appends what was found, for a fault's detail: "the string \"5\"", "an object". At most LIMIT_DETAIL bytes
+ * of the value, cut on a character boundary.
  */
 void scalar_describe(struct buf *out, const struct json *j, uint32_t t);
 /* Appends words in quotes, separated by commas, as many as fit a detail. */

@@ -84,10 +84,11 @@ const char *schema_path(const char *given);
 /* by the discriminator's value, by table name; NULL where there is none */
 const struct schema_table *schema_by_event(const struct schema *s, struct str event_type);
 const struct schema_table *schema_by_table(const struct schema *s, struct str table);
-/* the table's or RECORD's field of that name as an index into s->fields, or SCHEMA_NONE; first as in the container */
+/* the index of that field of the table or RECORD whose fields begin at first, or SCHEMA_NONE */
 uint32_t schema_find(const struct schema *s, uint32_t first, struct str name);
 /* the column of that name, or NULL */
-const struct schema_field *schema_column(const struct schema *s, const struct schema_table *t, struct str name);
+const struct schema_field *schema_column(const struct schema *s, const struct schema_table *t,
+    struct str name);
 /* "STRING", "INT64", ... and "REQUIRED", ... as the contract names them */
 const char *schema_type_name(enum field_type type);
 const char *schema_mode_name(enum field_mode mode);

@@ -33,8 +33,8 @@ enum keyword {
 	K_COUNT,
 };
 
-static const char *const keywords[K_COUNT] = {"name", "type", "mode", "description", "fields", "enum", "minimum",
-    "maximum", "min_items", "min_length", "max_length", "format"};
+static const char *const keywords[K_COUNT] = {"name", "type", "mode", "description", "fields", "enum",
+    "minimum", "maximum", "min_items", "min_length", "max_length", "format"};
 
 #define BIT(type) (1u << (type))
 #define NUMBERS (BIT(FIELD_INT64) | BIT(FIELD_FLOAT64) | BIT(FIELD_NUMERIC))

@@ -1,4 +1,7 @@
-/* batch: what closes a request, whose turn it is, and what refusals cost. Time is an argument: nothing here waits. */
+/*
+ * batch: what closes a request, whose turn it is, and what refusals cost. Time is an argument: nothing here
+ * waits.
+ */
 #include "tap.h"
 
 #include "batch.h"
@@ -64,7 +67,8 @@ closing(void)
 		is_int(pop(b, &rejected), i, "item %d comes out in its place", i);
 	fill(b, "a", false, 7, 7, 95, MILLIS(100));
 	f = batch_take(b, MILLIS(100), false);
-	ok(f != NULL && f->n == 1 && f->bytes == 10, "a request closes by bytes, and the next item does not fit");
+	ok(f != NULL && f->n == 1 && f->bytes == 10,
+	    "a request closes by bytes, and the next item does not fit");
 	batch_free(b, drop, &dropped);
 	is_int(dropped, 2, "what was left is handed back");
 }
@@ -176,7 +180,8 @@ refusals(void)
 	is_int(batch_refuse(b, batch_take(b, 0, true)), BATCH_ON, "then a lonely item is refused");
 	ok(pop(b, &rejected) == 2 && rejected, "it is rejected, for others passed");
 	fill(b, "a", false, 3, 3, 10, 0);
-	is_int(batch_refuse(b, batch_take(b, 0, true)), BATCH_ALL_REFUSED, "the next one, with no pass between, stops all");
+	is_int(batch_refuse(b, batch_take(b, 0, true)), BATCH_ALL_REFUSED,
+	    "the next one, with no pass between, stops all");
 	batch_free(b, drop, &dropped);
 }
 
@@ -190,15 +195,18 @@ trials(void)
 	struct batch *b = batch_new(&one);
 	fill(b, "k", true, 1, 1, 10, 0);
 	fill(b, "l", true, 2, 2, 10, 0);
-	is_int(batch_refuse(b, batch_take(b, 0, true)), BATCH_ON, "in one trial, a refused item of one group");
+	is_int(batch_refuse(b, batch_take(b, 0, true)), BATCH_ON,
+	    "in one trial, a refused item of one group");
 	land_all(b, batch_take(b, 0, true), FATE_DONE, 0);
-	ok(pop(b, &rejected) == 1 && rejected && pop(b, &rejected) == 2 && !rejected, "is judged by another's pass");
+	ok(pop(b, &rejected) == 1 && rejected && pop(b, &rejected) == 2 && !rejected,
+	    "is judged by another's pass");
 	batch_free(b, drop, &dropped);
 
 	b = batch_new(&limits);
 	fill(b, "k", false, 1, 1, 10, 0);
 	fill(b, "l", false, 2, 2, 10, 0);
-	is_int(batch_refuse(b, batch_take(b, 0, true)), BATCH_ALL_REFUSED, "in trials of their own it is not");
+	is_int(batch_refuse(b, batch_take(b, 0, true)), BATCH_ALL_REFUSED,
+	    "in trials of their own it is not");
 	batch_free(b, drop, &dropped);
 }
 

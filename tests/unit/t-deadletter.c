@@ -65,7 +65,8 @@ static void
 has(const struct sent *s, int i, const char *key, const char *want)
 {
 	char *got = attribute(s, i, key);
-	ok(got == NULL ? want == NULL : want != NULL && strcmp(got, want) == 0, "%s is %s", key, want != NULL ? want : "absent");
+	ok(got == NULL ? want == NULL : want != NULL && strcmp(got, want) == 0, "%s is %s", key,
+	    want != NULL ? want : "absent");
 	if (got != NULL && (want == NULL || strcmp(got, want) != 0))
 		printf("#  got: %s\n", got);
 	free(got);
@@ -76,9 +77,12 @@ plain(void)
 {
 	struct sent s = {0};
 	struct err e = {0};
-	const char *line = "{\"msg\":{\"id\":\"7\",\"source\":\"projects/p/subscriptions/s\",\"time\":\"2025-02-08T13:00:00Z\","
-			   "\"attributes\":{\"origin\":\"web \\u00e9\"},\"ordering_key\":\"c-1\"},\"data\":\"eyJhIjo=\","
-			   "\"stage\":\"ev-validate\",\"errors\":[{\"code\":\"not_in_enum\",\"path\":\"/status\",\"detail\":\"x \\\"y\\\"\"},"
+	const char *line = "{\"msg\":{\"id\":\"7\",\"source\":\"projects/p/subscriptions/"
+			   "s\",\"time\":\"2025-02-08T13:00:00Z\","
+			   "\"attributes\":{\"origin\":\"web "
+			   "\\u00e9\"},\"ordering_key\":\"c-1\"},\"data\":\"eyJhIjo=\","
+			   "\"stage\":\"ev-validate\",\"errors\":[{\"code\":\"not_in_enum\",\"path\":\"/"
+			   "status\",\"detail\":\"x \\\"y\\\"\"},"
 			   "{\"code\":\"unknown_field\",\"path\":\"/z\",\"detail\":\"\"}]}";
 	is_int(make(&s, str_of(line), &e), 1, "a rejected record is one message");
 	has(&s, 0, "origin", "web \xc3\xa9");
@@ -87,8 +91,9 @@ plain(void)
 	has(&s, 0, "dlq_code", "not_in_enum");
 	has(&s, 0, "dlq_path", "/status");
 	has(&s, 0, "dlq_detail", "x \"y\"");
-	has(&s, 0, "dlq_errors", "[{\"code\":\"not_in_enum\",\"path\":\"/status\",\"detail\":\"x \\\"y\\\"\"},"
-				 "{\"code\":\"unknown_field\",\"path\":\"/z\",\"detail\":\"\"}]");
+	has(&s, 0, "dlq_errors",
+	    "[{\"code\":\"not_in_enum\",\"path\":\"/status\",\"detail\":\"x \\\"y\\\"\"},"
+	    "{\"code\":\"unknown_field\",\"path\":\"/z\",\"detail\":\"\"}]");
 	has(&s, 0, "dlq_source", "projects/p/subscriptions/s");
 	has(&s, 0, "dlq_message_id", "7");
 	has(&s, 0, "dlq_publish_time", "2025-02-08T13:00:00Z");
@@ -100,9 +105,11 @@ plain(void)
 	ok(strstr(buf_cstr(&s.v[0]), "\"data\":\"eyJhIjo=\"") != NULL, "the data are the original ones");
 	forget(&s);
 
-	is_int(make(&s, STR("{\"msg\":{},\"data\":\"!\",\"stage\":\"x\",\"errors\":[]}"), &e), -1, "data that are not base64");
+	is_int(make(&s, STR("{\"msg\":{},\"data\":\"!\",\"stage\":\"x\",\"errors\":[]}"), &e), -1,
+	    "data that are not base64");
 	is_int(make(&s, STR("{\"msg\":{},\"data\":\"\"}"), &e), -1, "a raw record is no rejected one");
-	is_int(make(&s, STR("{\"msg\":{},\"data\":\"\",\"stage\":\"x\",\"errors\":[]}"), &e), 1, "no id, no data, no faults");
+	is_int(make(&s, STR("{\"msg\":{},\"data\":\"\",\"stage\":\"x\",\"errors\":[]}"), &e), 1,
+	    "no id, no data, no faults");
 	has(&s, 0, "dlq_code", NULL);
 	has(&s, 0, "dlq_errors", "[]");
 	forget(&s);
@@ -120,7 +127,8 @@ record_with(struct buf *out, int n, const char *more, size_t bytes, char fill)
 	memset(buf_room(&data, bytes + 1), fill, bytes);
 	buf_grew(&data, bytes);
 	base64_encode(out, buf_str(&data));
-	buf_addz(out, "\",\"stage\":\"bq-insert\",\"errors\":[{\"code\":\"invalid\",\"path\":\"/a\",\"detail\":\"d\"}]}");
+	buf_addz(out, "\",\"stage\":\"bq-insert\",\"errors\":[{\"code\":\"invalid\",\"path\":\"/"
+		      "a\",\"detail\":\"d\"}]}");
 	buf_release(&data);
 }
 
@@ -160,7 +168,8 @@ round_trip(const char *name, int n, const char *more, size_t bytes, int parts, c
 	struct record r;
 	struct deadletter d = {0};
 	struct parts *p = parts_new(64 * MIB);
-	struct buf in = BUF_INIT(LIMIT_LINE), line = BUF_INIT(2 * LIMIT_LINE), whole = BUF_INIT(3 * LIMIT_LINE);
+	struct buf in = BUF_INIT(LIMIT_LINE), line = BUF_INIT(2 * LIMIT_LINE),
+		   whole = BUF_INIT(3 * LIMIT_LINE);
 	struct buf back = BUF_INIT(LIMIT_LINE);
 	struct ticket *t = NULL;
 	enum parts_step step = PARTS_WAITING;
@@ -169,26 +178,30 @@ round_trip(const char *name, int n, const char *more, size_t bytes, int parts, c
 	has(&s, 0, "dlq_format", format);
 	for (int i = s.n - 1; i >= 0; i--) { /* the last first */
 		ok(s.v[i].n < PUBSUB_REQUEST_MAX - 100, "%s: message %d fits a request", name, i);
-		is_int(take_back(&d, &line, &s.v[i], i == 0 ? "a" : "b", &j, &r, &e), 0, "%s: it is read", name);
+		is_int(
+		    take_back(&d, &line, &s.v[i], i == 0 ? "a" : "b", &j, &r, &e), 0, "%s: it is read", name);
 		if (d.parts == 1) {
 			step = PARTS_WHOLE;
 			buf_adds(&whole, d.letter.data);
 		} else {
-			ok(parts_add(p, buf_str(&d.key), d.part, d.parts, d.letter.data, r.id, r.source, &step, &t, &whole, &e) == 0,
+			ok(parts_add(p, buf_str(&d.key), d.part, d.parts, d.letter.data, r.id, r.source,
+			       &step, &t, &whole, &e) == 0,
 			    "%s: part %u of %u", name, d.part, d.parts);
 		}
 		ok((step == PARTS_WHOLE) == (i == 0), "%s: whole with the last", name);
 	}
 	is_int(deadletter_open(&d, buf_str(&whole), &e), 0, "%s: it is opened", name);
 	base64_decode(&back, d.letter.data);
-	ok(back.n == bytes && (bytes == 0 || (back.p[0] == 'x' && back.p[bytes - 1] == 'x')), "%s: its data are back", name);
+	ok(back.n == bytes && (bytes == 0 || (back.p[0] == 'x' && back.p[bytes - 1] == 'x')),
+	    "%s: its data are back", name);
 	is_int((long long)d.letter.n, n + (*more != '\0'), "%s: and its attributes", name);
 	is_str(d.letter.ordering_key, "key", "%s: and its ordering key", name);
 	if (t != NULL) {
 		is_int((long long)t->n, parts, "%s: all parts are receipted together", name);
 		parts_end(p, t, true);
 		ticket_free(t);
-		parts_add(p, buf_str(&d.key), 1, (unsigned)parts, STR(""), STR("c"), STR_NONE, &step, &t, &whole, &e);
+		parts_add(p, buf_str(&d.key), 1, (unsigned)parts, STR(""), STR("c"), STR_NONE, &step, &t,
+		    &whole, &e);
 		is_int(step, PARTS_PAID, "%s: a part that comes again is receipted, too", name);
 	}
 	parts_free(p);
@@ -245,9 +258,12 @@ replays(void)
 	forget(&s);
 
 	static const char native[] = "{\"msg\":{\"id\":\"5\",\"attributes\":{\"a\":\"b\","
-		"\"CloudPubSubDeadLetterSourceDeliveryCount\":\"5\",\"CloudPubSubDeadLetterSourceSubscription\":\"s\","
-		"\"CloudPubSubDeadLetterSourceSubscriptionProject\":\"p\",\"dlq_note\":\"theirs\","
-		"\"CloudPubSubDeadLetterSourceTopicPublishTime\":\"t\"}},\"data\":\"eHg=\"}";
+				     "\"CloudPubSubDeadLetterSourceDeliveryCount\":\"5\","
+				     "\"CloudPubSubDeadLetterSourceSubscription\":\"s\","
+				     "\"CloudPubSubDeadLetterSourceSubscriptionProject\":\"p\",\"dlq_note\":"
+				     "\"theirs\","
+				     "\"CloudPubSubDeadLetterSourceTopicPublishTime\":\"t\"}},\"data\":\"eHg="
+				     "\"}";
 	record_parse(&r, &j, str_of(native), &e);
 	is_int(deadletter_read(&d, &r, &j, &e), 0, "Pub/Sub's own dead letter is read");
 	is_int((long long)d.letter.n, 2, "its four marks are gone, and no others");
@@ -259,9 +275,12 @@ replays(void)
 	record_parse(&r, &j, STR("{\"msg\":{\"attributes\":{\"dlq_version\":\"1\",\"dlq_format\":\"raw\","
 		"\"dlq_part\":\"3\",\"dlq_parts\":\"2\"}},\"data\":\"\"}"), &e);
 	is_int(deadletter_read(&d, &r, &j, &e), -1, "part 3 of 2: %s", e.text);
-	record_parse(&r, &j, STR("{\"msg\":{\"attributes\":{\"dlq_version\":\"1\",\"dlq_format\":\"envelope\"}},"
-		"\"data\":\"e30=\"}"), &e);
-	ok(deadletter_read(&d, &r, &j, &e) == 0 && deadletter_open(&d, d.letter.data, &e) < 0, "no envelope: %s", e.text);
+	record_parse(&r, &j,
+	    STR("{\"msg\":{\"attributes\":{\"dlq_version\":\"1\",\"dlq_format\":\"envelope\"}},"
+		"\"data\":\"e30=\"}"),
+	    &e);
+	ok(deadletter_read(&d, &r, &j, &e) == 0 && deadletter_open(&d, d.letter.data, &e) < 0,
+	    "no envelope: %s", e.text);
 	deadletter_release(&d);
 	json_release(&j);
 	buf_release(&in);
@@ -287,7 +306,8 @@ cuts(void)
 	is_int(make(&s, buf_str(&in), &e), 1, "thirty long faults are one message");
 	char *path = attribute(&s, 0, "dlq_path"), *errors = attribute(&s, 0, "dlq_errors");
 	is_int((long long)strlen(path), 1023, "a path is cut on a character boundary");
-	ok(strlen(errors) <= 1024 && utf8_valid(str_of(errors)), "the list of faults fits: %zu bytes", strlen(errors));
+	ok(strlen(errors) <= 1024 && utf8_valid(str_of(errors)), "the list of faults fits: %zu bytes",
+	    strlen(errors));
 	ok(json_parse(&j, str_of(errors)) == JSON_OK, "and is JSON");
 	ok(strstr(errors, "{\"more\":29}") != NULL, "and says how many more there are");
 	free(path);
@@ -308,11 +328,15 @@ waiting(void)
 	struct buf whole = BUF_INIT(1000), big = BUF_INIT(1000);
 	for (int i = 0; i < 300; i++)
 		buf_addz(&big, "AAAA" + (i % 4 ? 4 : 0));
-	is_int(parts_add(p, STR("m"), 1, 2, STR("eHg="), STR("1"), STR_NONE, &step, &t, &whole, &e), 0, "a part");
-	is_int(parts_add(p, STR("m"), 1, 2, STR("eHg="), STR("2"), STR_NONE, &step, &t, &whole, &e), 0, "the same part");
+	is_int(parts_add(p, STR("m"), 1, 2, STR("eHg="), STR("1"), STR_NONE, &step, &t, &whole, &e), 0,
+	    "a part");
+	is_int(parts_add(p, STR("m"), 1, 2, STR("eHg="), STR("2"), STR_NONE, &step, &t, &whole, &e), 0,
+	    "the same part");
 	is_int(step, PARTS_WAITING, "is no second one");
-	is_int(parts_add(p, STR("n"), 2, 2, STR("!"), STR("3"), STR_NONE, &step, &t, &whole, &e), -1, "no base64");
-	is_int(parts_add(p, STR("o"), 2, 2, buf_str(&big), STR("4"), STR_NONE, &step, &t, &whole, &e), 0, "a large part");
+	is_int(parts_add(p, STR("n"), 2, 2, STR("!"), STR("3"), STR_NONE, &step, &t, &whole, &e), -1,
+	    "no base64");
+	is_int(parts_add(p, STR("o"), 2, 2, buf_str(&big), STR("4"), STR_NONE, &step, &t, &whole, &e), 0,
+	    "a large part");
 	t = parts_drop(p, false, &have, &of);
 	ok(t != NULL && t->n == 2 && have == 1 && of == 2, "over the bound the oldest message is given up");
 	ticket_free(t);
