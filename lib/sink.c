@@ -87,5 +87,6 @@ sink_release(struct sink *s)
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
+	s->sent = 0;
 	buf_release(&s->buf);
 }

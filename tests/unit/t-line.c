@@ -123,6 +123,7 @@ test_no_blocking(void)
 	close(fds[0]);
 	ok(sink_flush(&s, &e) < 0 && e.class == ERR_IO, "a reader that left is an error");
 	sink_release(&s);
+	is_int((long long)sink_pending(&s), 0, "nothing waits in a sink that was released half written");
 	free(big);
 }
 
