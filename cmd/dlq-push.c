@@ -29,7 +29,7 @@ struct dlq {
 	struct buf topic;
 	struct json json;
 	struct tally tally;
-	int64_t wall; /* of the last dead letter: no two have the same, so that parts without an id are told apart */
+	int64_t wall; /* of the last dead letter; no two have the same, which tells parts without an id apart */
 	bool torn;
 };
 
@@ -40,10 +40,14 @@ on_ended(void *arg, void *cookie, const char *why)
 	struct dlq *d = arg;
 	struct ticket *t = cookie;
 	if (why != NULL) {
-		/* What cannot be dead-lettered must not be lost: it stays unacknowledged, and a person looks. */
+		/*
+		 * What cannot be dead-lettered must not be lost: it stays unacknowledged, and a person
+		 * looks.
+		 */
 		struct str id = t->origins[0].id;
 		if (d->publisher.failed.class == ERR_NONE)
-			err_set(&d->publisher.failed, ERR_PERMANENT, "cannot dead-letter message '%.*s': %s", STR_ARG(id), why);
+			err_set(&d->publisher.failed, ERR_PERMANENT, "cannot dead-letter message '%.*s': %s",
+			    STR_ARG(id), why);
 		t->user = d;
 	}
 	if (--t->left > 0)
@@ -91,7 +95,8 @@ on_line(struct stage *s, const struct line *l, struct err *e)
 	int64_t wall = clock_wall();
 	d->wall = wall > d->wall ? wall : d->wall + 1;
 	struct emitting m = {d, ticket_new(r.id, r.source)};
-	if (receipt_fits(r.id, r.source, e) < 0 || deadletter_make(&r, &d->json, d->wall, on_message, &m, e) < 0) {
+	if (receipt_fits(r.id, r.source, e) < 0 ||
+	    deadletter_make(&r, &d->json, d->wall, on_message, &m, e) < 0) {
 		ticket_free(m.ticket);
 		return err_wrap(e, "cannot use line %llu of '%s'", (unsigned long long)l->number, INPUT_NAME);
 	}
@@ -160,7 +165,8 @@ main(int argc, char **argv)
 	char **operands;
 	int n, status;
 	const struct opt own[] = {
-	    {"linger", 0, OPT_MILLIS, &d.limits.linger, "MS", "publish what waited this long (100)", .max = 60000},
+	    {"linger", 0, OPT_MILLIS, &d.limits.linger, "MS", "publish what waited this long (100)",
+		.max = 60000},
 	    {"in-flight", 0, OPT_INT, &flights, "N", "requests under way at once (4)", .min = 1, .max = 64},
 	    OPT_END};
 	const struct opt_spec spec = {.synopsis = "[options] TOPIC",

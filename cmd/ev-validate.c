@@ -1,4 +1,4 @@
-/* ev-validate: raw records or bare events in, valid records out, the others rejected with every rule they broke. */
+/* ev-validate: raw records or bare events in, valid records out, the others rejected with all they broke. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -66,7 +66,8 @@ struct validator {
 static int
 bad_line(const struct validator *v, const struct line *l, const char *cause, struct err *e)
 {
-	return err_set(e, ERR_INPUT, "cannot read '%s': line %llu: %s", v->name, (unsigned long long)l->number, cause);
+	return err_set(e, ERR_INPUT, "cannot read '%s': line %llu: %s", v->name, (unsigned long long)l->number,
+	    cause);
 }
 
 /* ---- what goes out ---- */
@@ -156,7 +157,8 @@ commit(struct validator *v, struct sink *s, size_t start, const struct line *l, 
 }
 
 static int
-pass_on(struct validator *v, const struct line *l, struct str text, const struct verdict *verdict, struct err *e)
+pass_on(struct validator *v, const struct line *l, struct str text, const struct verdict *verdict,
+    struct err *e)
 {
 	struct buf *out = sink_buf(&v->out);
 	size_t start = out->n;

@@ -1,6 +1,6 @@
 /*
- * ps-push: lines or records in, messages to a Pub/Sub topic, receipts out; with --replay dead letters go back to
- * where they came from. See ps-push(1).
+ * ps-push: lines or records in, messages to a Pub/Sub topic, receipts out; with --replay dead letters go back
+ * to where they came from. See ps-push(1).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +76,8 @@ static void
 refuse(struct push *p, const struct cargo *c, const char *why)
 {
 	if (c->ticket == NULL) {
-		log_error("cannot publish line %llu of '%s': %s", (unsigned long long)c->line, INPUT_NAME, why);
+		log_error("cannot publish line %llu of '%s': %s", (unsigned long long)c->line, INPUT_NAME,
+		    why);
 		p->tally.rejected++;
 		return;
 	}
@@ -86,7 +87,8 @@ refuse(struct push *p, const struct cargo *c, const char *why)
 	else if (c->line == 0)
 		log_error("cannot publish a message without an id: %s", why);
 	else
-		log_error("cannot publish the record in line %llu of '%s': %s", (unsigned long long)c->line, INPUT_NAME, why);
+		log_error("cannot publish the record in line %llu of '%s': %s", (unsigned long long)c->line,
+		    INPUT_NAME, why);
 	p->tally.rejected += c->ticket->n;
 }
 
@@ -134,7 +136,8 @@ publish(struct push *p, struct letter *l, struct cargo *c)
 	if (why == NULL) {
 		letter_write(&message, l);
 		if (message.over || !publisher_fits(message.n))
-			why = "with its data as base64 it is larger than the 10 MiB of a REST request; publish it with a gRPC client";
+			why = "with its data as base64 it is larger than the 10 MiB of a REST request; "
+			      "publish it with a gRPC client";
 	}
 	if (why != NULL) {
 		refuse(p, c, why);
@@ -216,8 +219,8 @@ take_part(struct push *p, const struct record *r, uint64_t line, struct err *e)
 	struct ticket *ticket = NULL;
 	enum parts_step step;
 	buf_reset(&p->whole, 1 * MIB);
-	if (parts_add(p->parts, buf_str(&d->key), d->part, d->parts, d->letter.data, r->id, r->source, &step, &ticket,
-		&p->whole, e) < 0)
+	if (parts_add(p->parts, buf_str(&d->key), d->part, d->parts, d->letter.data, r->id, r->source, &step,
+		&ticket, &p->whole, e) < 0)
 		return -1;
 	if (step == PARTS_PAID) {
 		p->tally.done++;
@@ -229,7 +232,10 @@ take_part(struct push *p, const struct record *r, uint64_t line, struct err *e)
 	return 0;
 }
 
-/* One message of a dead-letter subscription. What is wrong with it alone is its own matter, and not the stream's. */
+/*
+ * One message of a dead-letter subscription. What is wrong with it alone is its own matter, and not the
+ * stream's.
+ */
 static void
 take_dead(struct push *p, const struct record *r, uint64_t line)
 {
@@ -237,7 +243,8 @@ take_dead(struct push *p, const struct record *r, uint64_t line)
 	struct deadletter *d = &p->dead;
 	bool ok = deadletter_read(d, r, &p->json, &e) == 0;
 	if (ok && d->replays >= p->o.max_replays) {
-		err_set(&e, ERR_INPUT, "it was replayed %lld times before; correct its cause, or raise --max-replays",
+		err_set(&e, ERR_INPUT,
+		    "it was replayed %lld times before; correct its cause, or raise --max-replays",
 		    (long long)d->replays);
 		ok = false;
 	}
@@ -264,7 +271,8 @@ take_record(struct push *p, const struct line *l, struct err *e)
 	bool fits = r.kind == RECORD_RAW || (r.kind == RECORD_REJECTED && !p->o.replay);
 	if (!fits)
 		err_set(e, ERR_INPUT, "it is %s; ps-push takes raw%s", record_kind_name(r.kind),
-		    p->o.replay ? " records of a dead-letter subscription with --replay" : " and rejected records, or bare lines");
+		    p->o.replay ? " records of a dead-letter subscription with --replay"
+				: " and rejected records, or bare lines");
 	if (!fits || receipt_fits(r.id, r.source, e) < 0)
 		return err_wrap(e, "cannot use line %llu of '%s'", (unsigned long long)l->number, INPUT_NAME);
 	p->tally.in++;
@@ -325,7 +333,8 @@ take_attributes(struct push *p, struct err *e)
 		struct str s = str_of(list->v[i]);
 		size_t n = str_find(s, '=');
 		if (n == s.n)
-			return err_set(e, ERR_USAGE, "cannot take '%s' for --attribute: it is KEY=VALUE", list->v[i]);
+			return err_set(e, ERR_USAGE, "cannot take '%s' for --attribute: it is KEY=VALUE",
+			    list->v[i]);
 		if (!utf8_valid(s))
 			return err_set(e, ERR_USAGE, "cannot take an --attribute that is not UTF-8");
 		letter_set(&p->added, (struct str){s.p, n}, str_skip(s, n + 1));
@@ -339,7 +348,8 @@ prepare(struct push *p, const char *topic, struct err *e)
 {
 	const struct common *c = &p->o.common;
 	if (p->o.replay && p->o.input == INPUT_BARE)
-		return err_set(e, ERR_USAGE, "cannot take --replay with --input bare: dead letters are records");
+		return err_set(e, ERR_USAGE,
+		    "cannot take --replay with --input bare: dead letters are records");
 	p->input = p->o.replay ? INPUT_RECORDS : (enum input)p->o.input;
 	if (take_attributes(p, e) < 0 || name_pubsub(&p->topic, "topics", topic, c->project, e) < 0 ||
 	    pubsub_init(&p->gapi, p->http, c->access_token_file, c->retry_for, e) < 0)
@@ -399,7 +409,9 @@ work(struct push *p, const char *topic)
 int
 main(int argc, char **argv)
 {
-	struct push p = {.topic = BUF_INIT(4 * KIB), .whole = BUF_INIT(3 * LIMIT_LINE), .encoded = BUF_INIT(2 * LIMIT_LINE),
+	struct push p = {.topic = BUF_INIT(4 * KIB),
+	    .whole = BUF_INIT(3 * LIMIT_LINE),
+	    .encoded = BUF_INIT(2 * LIMIT_LINE),
 	    .decoded = BUF_INIT(2 * LIMIT_LINE),
 	    .o = {.limits = publisher_limits(), .max_replays = 10, .input = INPUT_GUESS}};
 	struct options *o = &p.o;
@@ -408,17 +420,22 @@ main(int argc, char **argv)
 	int n, status;
 	const struct opt own[] = {
 	    {"replay", 0, OPT_FLAG, &o->replay, NULL, "undo the dead-letter form of what is published"},
-	    {"max-replays", 0, OPT_INT, &o->max_replays, "N", "refuse what was replayed N times before (10)", .min = 1,
-		.max = 999999},
-	    {"attribute", 0, OPT_LIST, &o->attributes, "K=V", "give every message this attribute; repeatable"},
+	    {"max-replays", 0, OPT_INT, &o->max_replays, "N", "refuse what was replayed N times before (10)",
+		.min = 1, .max = 999999},
+	    {"attribute", 0, OPT_LIST, &o->attributes, "K=V",
+		"give every message this attribute; repeatable"},
 	    {"input", 0, OPT_CHOICE, &o->input, NULL, "what a line is; default: what the first one is",
 		.choices = "records|bare"},
-	    {"linger", 0, OPT_MILLIS, &o->limits.linger, "MS", "publish what waited this long (100)", .max = 60000},
+	    {"linger", 0, OPT_MILLIS, &o->limits.linger, "MS", "publish what waited this long (100)",
+		.max = 60000},
 	    {"in-flight", 0, OPT_INT, &flights, "N", "requests under way at once (4)", .min = 1, .max = 64},
 	    OPT_END};
 	const struct opt_spec spec = {.synopsis = "[options] TOPIC",
-	    .summary = "Publishes lines or records to a topic; with --replay, dead letters as they were before.",
-	    .own = own, .shared = common_options(&o->common, true), .min_operands = 1, .max_operands = 1,
+	    .summary = "Publishes lines or records; with --replay, dead letters as they were before.",
+	    .own = own,
+	    .shared = common_options(&o->common, true),
+	    .min_operands = 1,
+	    .max_operands = 1,
 	    .see = "ps-push(1)"};
 	if (!common_start("ps-push", &spec, &o->common, argc, argv, &operands, &n, &status))
 		return status;

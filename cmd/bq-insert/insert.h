@@ -1,6 +1,7 @@
 /*
- * bq-insert: what its three parts share. main.c is the options and the stage's callbacks; request.c is a request's life,
- * from the rows that are due to the verdict on each; row.c is one row: out of a record, into a request or a reject.
+ * bq-insert: what its three parts share. main.c is the options and the stage's callbacks; request.c is a
+ * request's life, from the rows that are due to the verdict on each; row.c is one row: out of a record, into
+ * a request or a reject.
  */
 #ifndef BQ_INSERT_H
 #define BQ_INSERT_H

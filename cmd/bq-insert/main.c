@@ -1,6 +1,6 @@
 /*
- * bq-insert: valid records in, rows to BigQuery by tabledata.insertAll, the same records out once they are stored. See
- * bq-insert(1).
+ * bq-insert: valid records in, rows to BigQuery by tabledata.insertAll, the same records out once they are
+ * stored. See bq-insert(1).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,8 @@ table_of(struct insert *in, struct str name, struct err *e)
 	const struct schema_table *t = schema_by_table(&in->schema, name);
 	if (t == NULL) {
 		err_set(e, ERR_CONFIG,
-		    "its table '%.*s' is not in schemas.json: the stages have different schemas; give all the same --schemas",
+		    "its table '%.*s' is not in schemas.json: the stages have different schemas; give all "
+		    "the same --schemas",
 		    (int)utf8_cut(name, 128), name.p);
 		return NULL;
 	}
@@ -33,14 +34,17 @@ static int
 add_row(struct insert *in, const struct record *r, struct err *e)
 {
 	if (r->kind != RECORD_VALID)
-		return err_set(e, ERR_INPUT, "it is %s; bq-insert takes valid records, as ev-validate writes them",
+		return err_set(e, ERR_INPUT,
+		    "it is %s; bq-insert takes valid records, as ev-validate writes them",
 		    record_kind_name(r->kind));
 	if (r->table.n == 0)
 		return err_set(e, ERR_INPUT, "its member 'table' is missing");
 	struct table *t = table_of(in, r->table, e);
 	if (t == NULL || (in->o.receipts && receipt_fits(r->id, r->source, e) < 0))
 		return -1;
-	/* What a row adds to a request, and what it holds in memory: the line is a little more than either. */
+	/*
+	 * What a row adds to a request, and what it holds in memory: the line is a little more than either.
+	 */
 	batch_add(in->batch, t->schema->name, false, row_new(r, t), r->line.n, in->stage.now);
 	in->tally.in++;
 	return 0;
@@ -75,8 +79,9 @@ refuse_without_rejects(struct insert *in, const struct row *r)
 	struct err e;
 	struct str id = row_id(r);
 	err_set(&e, ERR_INPUT,
-	    "cannot store row '%.*s' in table '%s:%s.%s': %s%s%s; give --rejects FILE to put such rows aside", STR_ARG(id),
-	    in->project, in->dataset, r->table->name, r->code, *r->path != '\0' ? " at " : "", r->path);
+	    "cannot store row '%.*s' in table '%s:%s.%s': %s%s%s; give --rejects FILE to put such rows aside",
+	    STR_ARG(id), in->project, in->dataset, r->table->name, r->code, *r->path != '\0' ? " at " : "",
+	    r->path);
 	insert_stop(in, &e);
 }
 
@@ -92,13 +97,14 @@ reject_row(struct insert *in, const struct row *r)
 	in->tally.rejected++;
 }
 
-/* What is stored goes on, in the order it came. */
+/* What is stored goes on, in the order it came, and no faster than it is taken. */
 static void
 pass_on(struct insert *in)
 {
 	struct row *r;
 	bool rejected;
-	while (in->failed.class != ERR_INPUT && (r = batch_pop(in->batch, &rejected)) != NULL) {
+	while (in->failed.class != ERR_INPUT && stage_pending(&in->stage) < LIMIT_OUTPUT &&
+	    (r = batch_pop(in->batch, &rejected)) != NULL) {
 		if (rejected) {
 			reject_row(in, r);
 		} else {
@@ -188,8 +194,9 @@ work(struct insert *in, const char *dataset)
 		return 0;
 	receipts_init(&in->receipts, &in->out);
 	int status = run(in, &e) < 0 ? log_fail(&e) : 0;
-	snprintf(extra, sizeof(extra), "requests %llu, rows sent again %llu, retries %llu", (unsigned long long)in->sent,
-	    (unsigned long long)in->sent_again, (unsigned long long)in->gapi.retries);
+	snprintf(extra, sizeof(extra), "requests %llu, rows sent again %llu, retries %llu",
+	    (unsigned long long)in->sent, (unsigned long long)in->sent_again,
+	    (unsigned long long)in->gapi.retries);
 	if (tally_report(&in->tally, extra) < 0)
 		return err_status(ERR_BUG);
 	return status == 0 && in->torn ? err_status(ERR_INPUT) : status;
@@ -216,24 +223,33 @@ release(struct insert *in)
 int
 main(int argc, char **argv)
 {
-	struct insert in = {.out.fd = -1, .rejects.fd = -1,
-	    .o.limits = {.rows = BIGQUERY_BATCH_ROWS, .bytes = BIGQUERY_BATCH_BYTES, .linger = MILLIS(100), .flights = 4,
-		.held_items = 8192, .held_bytes = 24 * MIB}};
+	struct insert in = {.out.fd = -1,
+	    .rejects.fd = -1,
+	    .o.limits = {.rows = BIGQUERY_BATCH_ROWS,
+		.bytes = BIGQUERY_BATCH_BYTES,
+		.linger = MILLIS(100),
+		.flights = 4,
+		.held_items = 8192,
+		.held_bytes = 24 * MIB}};
 	struct options *o = &in.o;
 	int64_t rows = BIGQUERY_BATCH_ROWS, bytes = BIGQUERY_BATCH_BYTES, flights = 4;
 	char **operands;
 	int n, status;
 	const struct opt own[] = {
 	    {"schemas", 0, OPT_STR, &o->schemas, "FILE", "the tables' schemas", .env = "EVPIPE_SCHEMAS"},
-	    {"rejects", 0, OPT_STR, &o->rejects, "FILE|fd:N", "write refused rows there, as rejected records"},
-	    {"insert-id", 0, OPT_CHOICE, &o->insert_id, NULL, "what BigQuery tells repeated rows by", .choices = "message|none"},
-	    {"receipts", 0, OPT_FLAG, &o->receipts, NULL, "write receipts instead of the records (when the last stage)"},
-	    {"linger", 0, OPT_MILLIS, &o->limits.linger, "MS", "insert what waited this long (100)", .max = 60000},
+	    {"rejects", 0, OPT_STR, &o->rejects, "FILE|fd:N",
+		"write refused rows there, as rejected records"},
+	    {"insert-id", 0, OPT_CHOICE, &o->insert_id, NULL, "what BigQuery tells repeated rows by",
+		.choices = "message|none"},
+	    {"receipts", 0, OPT_FLAG, &o->receipts, NULL,
+		"write receipts instead of the records (when the last stage)"},
+	    {"linger", 0, OPT_MILLIS, &o->limits.linger, "MS", "insert what waited this long (100)",
+		.max = 60000},
 	    {"batch-rows", 0, OPT_INT, &rows, "N", "rows of a request at most (500)", .min = 1, .max = 50000},
-	    {"batch-bytes", 0, OPT_SIZE, &bytes, "SIZE", "bytes of a request at most (9000000)", .min = 1, .max = 10000000},
+	    {"batch-bytes", 0, OPT_SIZE, &bytes, "SIZE", "bytes of a request at most (9000000)", .min = 1,
+		.max = 10000000},
 	    {"in-flight", 0, OPT_INT, &flights, "N", "requests under way at once (4)", .min = 1, .max = 64},
-	    {"gzip", 0, OPT_FLAG, &o->gzip, NULL, "compress requests"},
-	    OPT_END};
+	    {"gzip", 0, OPT_FLAG, &o->gzip, NULL, "compress requests"}, OPT_END};
 	const struct opt_spec spec = {.synopsis = "[options] DATASET",
 	    .summary = "Stores valid records in BigQuery and passes them on once they are stored.",
 	    .own = own, .shared = common_options(&o->common, true), .min_operands = 1, .max_operands = 1,

@@ -13,7 +13,10 @@
 /* A table whose rows are refused is looked at again at most this often. */
 #define LOOK_EVERY SECONDS(60)
 #define WARN_EVERY SECONDS(10)
-/* A row of this size that is called too large when alone is; a smaller one may stand before a proxy that takes nothing. */
+/*
+ * A row of this size that is called too large when alone is; a smaller one may stand before a proxy that
+ * takes nothing.
+ */
 #define CERTAINLY_LARGE 1000000
 
 void
@@ -33,7 +36,8 @@ on_row_error(void *arg, const struct bigquery_row_error *error)
 		if (*fate == FATE_DONE)
 			*fate = FATE_AGAIN;
 		q->quota = q->quota || str_is(error->reason, "quotaExceeded");
-		snprintf(q->again, sizeof(q->again), "%.*s", (int)utf8_cut(error->reason, 63), error->reason.p);
+		snprintf(q->again, sizeof(q->again), "%.*s", (int)utf8_cut(error->reason, 63),
+		    error->reason.p);
 		return;
 	}
 	*fate = FATE_REJECTED;
@@ -56,8 +60,8 @@ warn_again(struct insert *in, const struct request *q, size_t rows)
 	if (in->stage.now - in->warned < WARN_EVERY && in->warned != 0)
 		return;
 	in->warned = in->stage.now;
-	log_warn("BigQuery did not store %zu rows of '%s:%s.%s' (%s); sending them again", rows, in->project, in->dataset,
-	    q->table->name, *q->again != '\0' ? q->again : "no reason given");
+	log_warn("BigQuery did not store %zu rows of '%s:%s.%s' (%s); sending them again", rows, in->project,
+	    in->dataset, q->table->name, *q->again != '\0' ? q->again : "no reason given");
 }
 
 /* All of its rows' fates are known. */
@@ -76,13 +80,14 @@ land(struct request *q)
 	case BATCH_ON:
 		break;
 	case BATCH_IMPATIENT:
-		err_set(&e, ERR_TRANSIENT, "cannot insert rows into '%s:%s.%s': BigQuery keeps answering '%s'; try again later",
+		err_set(&e, ERR_TRANSIENT,
+		    "cannot insert rows into '%s:%s.%s': BigQuery keeps answering '%s'; try again later",
 		    in->project, in->dataset, q->table->name, q->again);
 		insert_stop(in, &e);
 		break;
 	case BATCH_ALL_REFUSED:
-		err_set(&e, ERR_PERMANENT, "cannot insert rows into '%s:%s.%s': every row is refused", in->project, in->dataset,
-		    q->table->name);
+		err_set(&e, ERR_PERMANENT, "cannot insert rows into '%s:%s.%s': every row is refused",
+		    in->project, in->dataset, q->table->name);
 		insert_stop(in, &e);
 		break;
 	}
@@ -174,7 +179,8 @@ take_refusal(struct request *q, const struct gapi_result *result)
 	struct insert *in = q->in;
 	bool too_large = says_too_large(result);
 	if (q->flight->n == 1)
-		row_refuse(q->flight->items[0], too_large ? "too_large" : "invalid", STR_NONE, str_of(result->err.text));
+		row_refuse(q->flight->items[0], too_large ? "too_large" : "invalid", STR_NONE,
+		    str_of(result->err.text));
 	if (q->flight->n == 1 && too_large && q->flight->bytes > CERTAINLY_LARGE) {
 		q->flight->fates[0] = FATE_REJECTED;
 		land(q);
@@ -205,7 +211,8 @@ request_send(struct insert *in, struct flight *f)
 	struct buf body = BUF_INIT(2 * LIMIT_LINE);
 	struct request *q = xcalloc(1, sizeof(*q));
 	struct row *first = f->items[0];
-	*q = (struct request){.in = in, .table = first->table, .flight = f, .next = in->requests, .link = &in->requests};
+	*q = (struct request){.in = in, .table = first->table, .flight = f, .next = in->requests,
+	    .link = &in->requests};
 	if (q->next != NULL)
 		q->next->link = &q->next;
 	in->requests = q;
@@ -214,12 +221,14 @@ request_send(struct insert *in, struct flight *f)
 		row_write(&in->writer, &body, i == 0, in->o.insert_id == INSERT_ID_MESSAGE, f->items[i]);
 	bigquery_end(&body);
 	if (f->n == 1 && body.n > BIGQUERY_REQUEST_MAX) {
-		row_refuse(first, "too_large", STR_NONE, STR("the row is larger than the 10 MiB of a request"));
+		row_refuse(first, "too_large", STR_NONE,
+		    STR("the row is larger than the 10 MiB of a request"));
 		f->fates[0] = FATE_REJECTED;
 		land(q);
 	} else {
 		in->sent++;
-		q->call = bigquery_insert(&in->gapi, in->project, in->dataset, q->table->name, &body, in->o.gzip, on_insert, q);
+		q->call = bigquery_insert(&in->gapi, in->project, in->dataset, q->table->name, &body,
+		    in->o.gzip, on_insert, q);
 	}
 	buf_release(&body);
 }

@@ -34,7 +34,10 @@ struct row *
 row_new(const struct record *r, struct table *t)
 {
 	struct row *row = xmalloc(sizeof(*row) + r->line.n);
-	*row = (struct row){.table = t, .event = slice(r, r->event), .id = slice(r, r->id), .source = slice(r, r->source),
+	*row = (struct row){.table = t,
+	    .event = slice(r, r->event),
+	    .id = slice(r, r->id),
+	    .source = slice(r, r->source),
 	    .n = (uint32_t)r->line.n};
 	memcpy(row->line, r->line.p, r->line.n);
 	return row;
@@ -62,7 +65,10 @@ add_piece(struct row_writer *w, size_t *n, struct str s)
 	w->pieces[(*n)++] = s;
 }
 
-/* An event without its top-level members that are no column: the discriminator. Members that stay are kept as they stand. */
+/*
+ * An event without its top-level members that are no column: the discriminator. Members that stay are kept as
+ * they stand.
+ */
 static size_t
 cut_event(struct row_writer *w, const struct row *r)
 {
@@ -74,7 +80,8 @@ cut_event(struct row_writer *w, const struct row *r)
 	add_piece(w, &n, STR("{"));
 	for (uint32_t k = json_first(0); k < json_end(j, 0); k = j->tok[k + 1].next) {
 		buf_reset(&name, 256);
-		if (schema_column(&r->table->in->schema, r->table->schema, json_string(j, k, &name)) != NULL) {
+		struct str column = json_string(j, k, &name);
+		if (schema_column(&r->table->in->schema, r->table->schema, column) != NULL) {
 			struct str key = json_raw(j, k), value = json_raw(j, k + 1);
 			run.p = run.p != NULL ? run.p : key.p;
 			run.n = (size_t)(value.p + value.n - run.p);
@@ -99,6 +106,7 @@ cut_event(struct row_writer *w, const struct row *r)
 static struct str
 insert_id(const struct row *r, char hex[80])
 {
+	static const char prefix[] = "sha256:";
 	struct str raw = view(r, r->id);
 	uint8_t sum[DIGEST_MAX];
 	if (raw.n <= BIGQUERY_INSERT_ID_MAX)
@@ -110,8 +118,8 @@ insert_id(const struct row *r, char hex[80])
 	buf_release(&id);
 	if (fits)
 		return raw;
-	strcpy(hex, "sha256:");
-	digest_hex(hex + strlen("sha256:"), sum, 32);
+	memcpy(hex, prefix, sizeof(prefix));
+	digest_hex(hex + sizeof(prefix) - 1, sum, 32);
 	return str_of(hex);
 }
 

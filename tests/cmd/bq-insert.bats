@@ -81,12 +81,6 @@ bad_record() {
 	records 1 projects/p/subscriptions/s "$1" | sed 's/"quantity_change":-[0-9]*/"quantity_change":"swordfish"/'
 }
 
-insert() {
-	run --separate-stderr "$BIN/bq-insert" "$@" "p:$D"
-	printf '%s' "$output" > out.text
-	printf '%s\n' "$stderr" > err.text
-}
-
 # run_to_files [OPTION...]: stdin from `in`, stdout and stderr to files; the status is in $status
 run_to_files() {
 	status=0
@@ -411,6 +405,23 @@ out_has() {
 	wait_for out_has 2
 	ends
 	[ "$status" = 0 ]
+}
+
+@test "SIGTERM: the first is left to the source, the second ends it at once with 75" {
+	start
+	records 1 >&7
+	wait_for out_has 1
+	kill -TERM "$PID"
+	wait_for grep -q 'got a signal' err
+	records 1 projects/p/subscriptions/s 2 >&7
+	wait_for out_has 2
+	kill -TERM "$PID"
+	status=0
+	wait "$PID" || status=$?
+	PID=
+	exec 7>&-
+	[ "$status" = 75 ]
+	grep -q 'in 2, done 2, rejected 0, in flight 0' err
 }
 
 @test "a reader that left ends it with 74, with nothing to write" {

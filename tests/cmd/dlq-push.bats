@@ -60,7 +60,7 @@ rejected() {
 
 run_to_files() {
 	status=0
-	"$BIN/dlq-push" "$@" "$T" < in > out 2> err || status=$?
+	"$BIN/dlq-push" "$T" < in > out 2> err || status=$?
 }
 
 @test "a rejected record becomes a message with the original bytes, its attributes and the faults; and a receipt" {

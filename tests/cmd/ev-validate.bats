@@ -2,6 +2,7 @@
 # ev-validate as a black box: what goes in, what comes out, and how it ends. Verdicts themselves are the business of
 # tests/unit/t-check.c and tests/outside/verdicts.bats.
 
+# shellcheck disable=SC2154 # stderr and stderr_lines are set by run --separate-stderr
 bats_require_minimum_version 1.5.0
 load ../lib
 
@@ -82,7 +83,7 @@ bytes() { # N: so many x
 		'events:2: bad_timestamp at /timestamp: RFC 3339 wants YYYY-MM-DDThh:mm:ss[.ffffff] and Z or +hh:mm' >want
 	diff want <(printf '%s\n' "$stderr")
 	printf '%s\n' "$LOGIN" | ev-validate -q
-	run --separate-stderr -1 ev-validate -q </dev/null <<<'nonsense'
+	run --separate-stderr -1 ev-validate -q <<<'nonsense'
 	[ "${stderr%%:*}" = stdin ]
 }
 
@@ -169,7 +170,7 @@ bytes() { # N: so many x
 
 @test "a schemas.json that is missing or broken is 78, and says where" {
 	fails 78 "cannot load schemas '/nowhere': " ev-validate --schemas /nowhere </dev/null
-	sed 's/"REQUIRED"/"OPTIONAL"/2' "$ROOT/schemas.json" >schemas.json
+	jq '.tables.orders.fields[1].mode = "OPTIONAL"' "$ROOT/schemas.json" >schemas.json
 	fails 78 "cannot load schemas 'schemas.json': tables.orders.fields[1].mode: 'OPTIONAL' is none of" \
 		ev-validate --schemas schemas.json --check
 	fails 78 "tables.orders.fields[1].mode" env -u EVPIPE_SCHEMAS ev-validate </dev/null
