@@ -14,6 +14,8 @@
 
 /* How long receipts are waited for, and acks sent, after the chain's death. */
 #define DEATH_PATIENCE SECONDS(5)
+/* How long the stages may take to end after the last receipt: a reader that left before would be a failure to them. */
+#define EOF_PATIENCE SECONDS(5)
 
 static int
 on_receipt(struct stage *s, const struct line *l, struct err *e)
@@ -46,13 +48,17 @@ on_signal(struct stage *s, struct err *e)
 	return 0;
 }
 
-/* The chain is dead, as e says. What it had stored was receipted: those receipts still count, the rest is given back. */
+/*
+ * The chain is dead, as e says; while we drain that is no news, only the end of it. What it had stored was receipted:
+ * those receipts still count, the rest is given back.
+ */
 static void
 chain_died(struct puller *p, const struct err *e)
 {
-	if (p->death.class != ERR_NONE || p->phase >= WAITING)
+	if (p->phase >= WAITING)
 		return;
-	p->death = *e;
+	if (p->phase == PULLING)
+		p->death = *e;
 	p->give_up_at = p->now + DEATH_PATIENCE;
 	p->phase = WAITING;
 	sink_release(&p->out);
@@ -84,10 +90,12 @@ gone_on_too_long(const struct puller *p)
 	return p->death.class != ERR_NONE && p->now >= p->give_up_at;
 }
 
+/* Receipts are read to their end, which comes when the last stage has ended. */
 static bool
 receipts_expected(const struct puller *p, const struct stage *s)
 {
-	return p->o->acks != NULL && lease_held(&p->leases) > 0 && !s->drained && !gone_on_too_long(p);
+	bool due = lease_held(&p->leases) > 0 || p->now < p->active_at + EOF_PATIENCE;
+	return p->o->acks != NULL && due && !s->drained && !gone_on_too_long(p);
 }
 
 /* Moves through the phases; true at the end. */
@@ -101,6 +109,7 @@ advance(struct puller *p, const struct stage *s)
 	if (p->phase == STOPPING && p->npulls == 0 && sink_pending(&p->out) == 0) {
 		sink_release(&p->out);
 		p->phase = WAITING;
+		p->active_at = p->now;
 	}
 	bool unanswered = p->npulls > 0 || p->leases.acks.n > 0 || p->ack_calls > 0;
 	bool over = p->phase == WAITING && !receipts_expected(p, s) && (!unanswered || gone_on_too_long(p));
@@ -136,6 +145,8 @@ on_turn(struct stage *s, struct err *e)
 	stage_wake_at(s, gapi_turn(&p->g, p->now));
 	stage_wake_at(s, acks_due(p));
 	stage_wake_at(s, pulls_due(p));
+	if (p->phase == WAITING && lease_held(&p->leases) == 0 && p->now < p->active_at + EOF_PATIENCE)
+		stage_wake_at(s, p->active_at + EOF_PATIENCE);
 	if (p->phase == RETURNING || p->death.class != ERR_NONE)
 		stage_wake_at(s, p->give_up_at);
 	return STAGE_MORE;
