@@ -222,16 +222,38 @@ time_parse_time(struct str s, int64_t *micros)
 	return why;
 }
 
+/* n digits of v, with zeros in front; this is written once for every valid event, so not by printf */
+static char *
+put(char *to, int v, int n)
+{
+	for (int i = n - 1; i >= 0; i--, v /= 10)
+		to[i] = (char)('0' + v % 10);
+	return to + n;
+}
+
 void
 time_format(struct buf *out, int64_t micros)
 {
 	struct civil c;
+	char text[32], *p = text;
 	time_civil(micros, &c);
-	buf_addf(out, "%04d-%02d-%02dT%02d:%02d:%02d", c.year, c.month, c.day, c.hour, c.minute, c.second);
+	p = put(p, c.year, 4);
+	*p++ = '-';
+	p = put(p, c.month, 2);
+	*p++ = '-';
+	p = put(p, c.day, 2);
+	*p++ = 'T';
+	p = put(p, c.hour, 2);
+	*p++ = ':';
+	p = put(p, c.minute, 2);
+	*p++ = ':';
+	p = put(p, c.second, 2);
 	if (c.micros > 0) {
-		buf_addf(out, ".%06d", c.micros);
-		while (out->p[out->n - 1] == '0')
-			out->n--;
+		*p++ = '.';
+		p = put(p, c.micros, 6);
+		while (p[-1] == '0')
+			p--;
 	}
-	buf_addc(out, 'Z');
+	*p++ = 'Z';
+	buf_add(out, text, (size_t)(p - text));
 }
