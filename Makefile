@@ -69,7 +69,7 @@ install: all
 	install -m 0644 schemas.json $(DESTDIR)$(DATADIR)
 	for m in $(MAN); do d=$(DESTDIR)$(MANDIR)/man$${m##*.}; install -d $$d; install -m 0644 $$m $$d; done
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-check build-clang
 
 .PHONY: all units check lint bench soak install clean
 .SECONDARY:

@@ -131,7 +131,8 @@ test_jsonw(void)
 	jsonw_key(&w, "last");
 	jsonw_bool(&w, true);
 	jsonw_end(&w);
-	is_str(buf_str(&b), "{\"a\\\"b\":\"\\u0001\\n\xef\xbf\xbd\xe2\x82\xac\\u0000z\",\"list\":[-1,{},null,\"aGk=\"],\"last\":true}",
+	is_str(buf_str(&b),
+	    "{\"a\\\"b\":\"\\u0001\\n\xef\xbf\xbd\xe2\x82\xac\\u0000z\",\"list\":[-1,{},null,\"aGk=\"],\"last\":true}",
 	    "the writer writes JSON whatever it is given");
 	buf_release(&b);
 }
@@ -174,17 +175,20 @@ test_names(void)
 	char *one, *two;
 	ok(name_pubsub(&b, "topics", "abc", "p1", &e) == 0 && str_is(buf_str(&b), "projects/p1/topics/abc"), "a short name");
 	buf_reset(&b, 0);
-	ok(name_pubsub(&b, "topics", "projects/x/topics/abc", NULL, &e) == 0 && str_is(buf_str(&b), "projects/x/topics/abc"), "a full one");
+	ok(name_pubsub(&b, "topics", "projects/x/topics/abc", NULL, &e) == 0 && str_is(buf_str(&b), "projects/x/topics/abc"),
+	    "a full one");
 	static const char *const bad[] = {"ab", "1abc", "goog-x", "a/b/c", "abc def", "projects/x/subscriptions/abc",
 	    "projects//topics/abc", "projects/x/topics/", "abc\n"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ok(name_pubsub(&b, "topics", bad[i], "p1", &e) < 0 && e.class == ERR_USAGE, "no topic's name, case %zu", i);
 	ok(name_pubsub(&b, "topics", "abc", NULL, &e) < 0, "a short name wants a project");
-	ok(name_dataset("example.com:p.d", NULL, &one, &two, &e) == 0 && strcmp(one, "example.com:p") == 0 && strcmp(two, "d") == 0, "P.D");
+	ok(name_dataset("example.com:p.d", NULL, &one, &two, &e) == 0 && strcmp(one, "example.com:p") == 0 &&
+	    strcmp(two, "d") == 0, "P.D");
 	free(one);
 	free(two);
 	ok(name_dataset("d-x", "p", &one, &two, &e) < 0, "a dataset has no hyphen");
-	ok(name_bucket("gs://buck/a/b/", &one, &two, &e) == 0 && strcmp(one, "buck") == 0 && strcmp(two, "a/b") == 0, "a bucket and prefix");
+	ok(name_bucket("gs://buck/a/b/", &one, &two, &e) == 0 && strcmp(one, "buck") == 0 &&
+	    strcmp(two, "a/b") == 0, "a bucket and prefix");
 	free(one);
 	free(two);
 	static const char *const urls[] = {"s3://b/x", "gs://", "gs://B", "gs://buck/../x", "gs://buck/a//b", "gs://buck/./x"};

@@ -61,7 +61,8 @@ test_line_over_cap(void)
 	memset(text, 'x', n);
 	memcpy(text + n, "\nafter\n", 7);
 	line_init(&r, file_of((struct str){text, n + 7}), "t", 200 * KIB);
-	ok(next(&r, &l) && l.length == n && l.text.n == LIMIT_LONG_LINE_KEPT, "of a line over the cap the start is kept, and its length told");
+	ok(next(&r, &l) && l.length == n && l.text.n == LIMIT_LONG_LINE_KEPT,
+	    "of a line over the cap the start is kept, and its length told");
 	ok(next(&r, &l) && str_is(l.text, "after") && l.length == 5 && l.number == 2, "the next line is whole");
 	close(r.fd);
 	line_release(&r);

@@ -61,7 +61,8 @@ test_others(void)
 	ok(time_parse_datetime(STR("1970-01-01T00:00:01Z"), &v) != NULL, "a datetime has no zone");
 	ok(time_parse_time(STR("23:59:59.999999"), &v) == NULL && v == 86399999999, "a time");
 	ok(time_parse_time(STR("24:00:00"), &v) != NULL && time_parse_time(STR("1:00:00"), &v) != NULL, "no times");
-	ok(time_parse_service(STR("2025-01-01T00:00:00.123456789Z"), &v) == NULL && v % 1000000 == 123456, "a service may send nanoseconds");
+	ok(time_parse_service(STR("2025-01-01T00:00:00.123456789Z"), &v) == NULL && v % 1000000 == 123456,
+	    "a service may send nanoseconds");
 }
 
 static void
