@@ -287,10 +287,9 @@ read_record(struct validator *v, const struct line *l, struct err *e)
 		return bad_line(v, l, "a record is at most 16 MiB long", e);
 	if (record_parse(r, &v->j, l->text, e) < 0)
 		return err_wrap(e, "cannot read '%s': line %llu", v->name, (unsigned long long)l->number);
-	if (r->kind != RECORD_RAW) {
-		bad_line(v, l, record_kind_name(r->kind), e);
-		return err_wrap(e, "wanted raw records, with members 'msg' and 'data'");
-	}
+	if (r->kind != RECORD_RAW)
+		return err_set(e, ERR_INPUT, "cannot read '%s': line %llu: it is %s; records come in raw, with members 'msg' and "
+					     "'data'", v->name, (unsigned long long)l->number, record_kind_name(r->kind));
 	if (base64_decoded_len(r->data) > LIMIT_DATA)
 		return bad_line(v, l, "its data is more than 10 MiB decoded", e);
 	buf_reset(&v->data, KEEP);

@@ -112,7 +112,7 @@ bigquery_get_table(struct gapi *g, const char *project, const char *dataset, con
 static int
 no_reply(struct err *e, const char *why)
 {
-	return err_set(e, ERR_TRANSIENT, "cannot understand the reply to insertAll: %s", why);
+	return err_set(e, ERR_TRANSIENT, "the reply to insertAll cannot be understood: %s", why);
 }
 
 /* The whole reply, before any of it is believed. *list is JSON_NONE where no row has an error. */

@@ -27,6 +27,7 @@
 #define PUBSUB_PUBLISH_MAX 1000        /* messages in one publish */
 #define PUBSUB_PULL_MAX 1000           /* messages in one pull */
 #define PUBSUB_ACK_BYTES 500000        /* of ack ids in one request (the service's limit is 524,288) */
+#define PUBSUB_ACK_ID_MAX 4096         /* bytes of an ack id: the service's have up to 164 */
 #define PUBSUB_ACK_MAX 1000            /* ack ids in one request: 2,500 would do, and cost memory */
 #define PUBSUB_ATTRIBUTES_MAX 100
 #define PUBSUB_KEY_MAX 256             /* bytes of an attribute's key */

@@ -1,6 +1,7 @@
 #include "common.h"
 
 #include <malloc.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -47,6 +48,8 @@ common_start(const char *prog, const struct opt_spec *spec, const struct common 
 	case OPT_RUN:
 		break;
 	}
+	/* A reader of our messages that leaves must not end us either. */
+	signal(SIGPIPE, SIG_IGN);
 	int level = LOG_INFO + c->verbose - c->quiet;
 	log_set(level < LOG_ERROR ? LOG_ERROR : level > LOG_DEBUG ? LOG_DEBUG : (enum log_level)level, c->log_format == 1);
 	if (closed & 2) {

@@ -34,9 +34,21 @@ struct gapi_call {
 	int64_t when;    /* of the next try */
 	bool refreshed;  /* the token was read again for this call */
 	bool again;      /* the callback asked for another try */
-	bool delivering; /* the callback is running */
 	struct gapi_call *next, **link; /* in g->waiting */
 };
+
+/* A whole host, not a beginning: "127.0.0.1.example.com" is anywhere. */
+static bool
+is_loopback(const char *base)
+{
+	static const char scheme[] = "http://";
+	if (strncmp(base, scheme, sizeof(scheme) - 1) != 0)
+		return false;
+	const char *host = base + sizeof(scheme) - 1;
+	size_t n = *host == '[' ? strcspn(host, "]/") + 1 : strcspn(host, ":/");
+	struct str s = {host, n};
+	return str_is(s, "localhost") || str_is(s, "[::1]") || (str_starts(s, STR("127.")) && strspn(host, "0123456789.") == n);
+}
 
 int
 gapi_init(struct gapi *g, struct http *http, const char *service_env, const char *real, const char *token_file,
@@ -46,15 +58,14 @@ gapi_init(struct gapi *g, struct http *http, const char *service_env, const char
 	rng_seed_os(&g->rng);
 	if (endpoint_init(&g->endpoint, service_env, real, e) < 0)
 		return -1;
-	bool loopback = strncmp(g->endpoint.base, "http://127.", 11) == 0 ||
-	    strncmp(g->endpoint.base, "http://localhost", 16) == 0 || strncmp(g->endpoint.base, "http://[::1]", 12) == 0;
 	/* Emulators get no credentials, but for one that runs on this very machine and a token given for it. */
-	bool wants = !g->endpoint.emulator || loopback;
+	bool wants = !g->endpoint.emulator || is_loopback(g->endpoint.base);
 	if (token_load(&g->token, wants ? token_file : NULL, e) < 0)
 		return -1;
 	if (!g->endpoint.emulator && token_file == NULL)
 		return err_set(e, ERR_AUTH,
-		    "cannot call '%s': no credentials; give --access-token-file FILE, or set %s for an emulator", real, service_env);
+		    "cannot call '%s': no credentials; give --access-token-file FILE, or set %s for an emulator", real,
+		    service_env);
 	log_info("using %s%s", g->endpoint.base, g->endpoint.emulator ? " (emulator)" : "");
 	return 0;
 }
@@ -112,6 +123,12 @@ gapi_cancel(struct gapi_call *c)
 }
 
 bool
+gapi_waiting(const struct gapi *g)
+{
+	return g->waiting != NULL;
+}
+
+bool
 gapi_answering(const struct gapi_call *c)
 {
 	return c->request != NULL && http_answering(c->request);
@@ -137,14 +154,23 @@ read_error_body(struct str body, char *message, size_t size, char *reason, size_
 			struct str inner = json_text(&j, json_get(&j, json_first(first), "reason"));
 			why = inner.n > 0 ? inner : why;
 		}
+		uint32_t details = json_get(&j, error, "details");
+		for (uint32_t d = json_is(&j, details, JSON_ARRAY) ? json_first(details) : JSON_NONE;
+		     d != JSON_NONE && d < json_end(&j, details); d = j.tok[d].next) {
+			struct str inner = json_text(&j, json_get(&j, d, "reason"));
+			why = inner.n > 0 ? inner : why;
+		}
 		if (json_is(&j, error, JSON_STRING)) /* OAuth's form */
 			why = json_text(&j, error);
 	}
 	if (text.n == 0)
 		text = why.n > 0 ? why : str_trim(body);
 	size_t n = utf8_cut(text, 300 < size - 1 ? 300 : size - 1);
-	for (size_t i = 0; i < n; i++)
-		message[i] = (unsigned char)text.p[i] < 0x20 ? ' ' : text.p[i];
+	bool clean = utf8_valid((struct str){text.p, n}); /* noise must not steer a terminal */
+	for (size_t i = 0; i < n; i++) {
+		unsigned char ch = (unsigned char)text.p[i];
+		message[i] = ch < 0x20 || ch == 0x7f || (ch >= 0x80 && !clean) ? ' ' : (char)ch;
+	}
 	message[n] = '\0';
 	if (why.n < reason_size) {
 		memcpy(reason, why.n > 0 ? why.p : "", why.n);
@@ -190,8 +216,10 @@ classify(const struct gapi *g, int status, const char *reason)
 }
 
 static const char *
-advice(int status)
+advice(int status, enum err_class class)
 {
+	if (class == ERR_TRANSIENT || class == ERR_QUOTA)
+		return "";
 	switch (status) {
 	case 401:
 		return "; get a fresh access token";
@@ -223,9 +251,10 @@ judge(const struct gapi_call *c, const struct http_reply *reply, struct gapi_res
 	if (reply->status / 100 == 2 || reply->status == c->accept)
 		return;
 	read_error_body(reply->body, message, sizeof(message), result->reason, sizeof(result->reason));
-	err_set(&result->err, classify(c->g, reply->status, result->reason), "cannot %s '%s': HTTP %d%s%s%s%s%s%s", c->what,
+	enum err_class class = classify(c->g, reply->status, result->reason);
+	err_set(&result->err, class, "cannot %s '%s': HTTP %d%s%s%s%s%s%s", c->what,
 	    c->object, reply->status, *message != '\0' ? ": " : "", message, *result->reason != '\0' ? " (" : "",
-	    result->reason, *result->reason != '\0' ? ")" : "", advice(reply->status));
+	    result->reason, *result->reason != '\0' ? ")" : "", advice(reply->status, class));
 }
 
 /* Seconds; the HTTP-date form is rare and answered with the ordinary back-off. */
@@ -256,10 +285,11 @@ static bool
 try_later(struct gapi_call *c, const struct err *why, int64_t after)
 {
 	int64_t now = clock_now();
-	bool first = c->retry.attempts == 0;
-	if (c->once || !retry_next(&c->retry, &c->g->rng, now, after, why->class == ERR_QUOTA, c->g->patience, &c->when))
+	if (c->once)
 		return false;
-	c->g->retrying += first;
+	c->g->retrying += c->retry.attempts == 0; /* until the call is freed */
+	if (!retry_next(&c->retry, &c->g->rng, now, after, why->class == ERR_QUOTA, c->g->patience, &c->when))
+		return false;
 	c->g->retries++;
 	warn(c, why, now);
 	return true;
@@ -292,18 +322,21 @@ on_reply(void *arg, const struct http_reply *reply)
 	struct gapi_result result = {.reply = reply, .call = c};
 	c->request = NULL;
 	judge(c, reply, &result);
+	/* "Once" is in a row: a call may outlive several tokens. */
+	if (result.status != 0 && result.status != 401)
+		c->refreshed = false;
 	enum err_class class = result.err.class;
 	bool transient = class == ERR_TRANSIENT || class == ERR_QUOTA;
 	if ((result.status == 401 && refresh(c)) || (transient && try_later(c, &result.err, retry_after(reply)))) {
 		wait_list_add(c);
 		return;
 	}
-	if (transient && !c->once)
-		err_wrap(&result.err, "gave up after %u tries", c->retry.attempts);
+	if (transient && !c->once) {
+		struct err last = result.err;
+		err_set(&result.err, class, "%s; gave up after %u tries", last.text, c->retry.attempts);
+	}
 	c->again = false;
-	c->delivering = true;
 	c->done(c->arg, &result);
-	c->delivering = false;
 	if (c->again)
 		wait_list_add(c);
 	else
@@ -468,8 +501,9 @@ missing_permission(struct str reply, const char *object, const char *const *perm
 		for (uint32_t t = list; json_is(&j, list, JSON_ARRAY) && ++t < json_end(&j, list);)
 			has = has || str_is(json_text(&j, t), *permissions);
 		if (!has)
-			rc = err_set(e, ERR_AUTH, "cannot use '%s': this account lacks the permission %s; give it a role that has it",
-			    object, *permissions);
+			rc = err_set(e, ERR_AUTH,
+			    "cannot use '%s': this account lacks the permission %s; give it a role that has it", object,
+			    *permissions);
 	}
 	json_release(&j);
 	return rc;

@@ -7,7 +7,7 @@
  *	no connection, time-out, cut or broken reply      ERR_TRANSIENT
  *	408 429 500 502 503 504                           ERR_TRANSIENT  Retry-After obeyed
  *	403 rateLimitExceeded, userRateLimitExceeded      ERR_TRANSIENT
- *	403 quotaExceeded, 429 RESOURCE_EXHAUSTED quota   ERR_QUOTA      slowly, with a warning
+ *	any of these, or 403, with quotaExceeded          ERR_QUOTA      slowly, with a warning
  *	409 ABORTED on Pub/Sub                            ERR_TRANSIENT
  *	401                                               the token is read again once, then ERR_AUTH
  *	other 403                                         ERR_AUTH
@@ -78,6 +78,8 @@ int gapi_init(struct gapi *g, struct http *http, const char *service_env, const 
 struct gapi_call *gapi_start(struct gapi *g, const struct gapi_spec *spec, gapi_done *done, void *arg);
 /* Ends a call without its callback. */
 void gapi_cancel(struct gapi_call *c);
+/* Is a call between two tries? */
+bool gapi_waiting(const struct gapi *g);
 /* true once the reply to the current try has begun */
 bool gapi_answering(const struct gapi_call *c);
 /* Starts the tries that are due at `now`; returns when the next one is (CLOCK_NEVER: none). Once a turn. */

@@ -267,9 +267,8 @@ back_off(struct gcs_upload *u, const struct gapi_result *r, const struct err *wh
 	int64_t now = clock_now();
 	bool quota = why->class == ERR_QUOTA;
 	if (!retry_next(&u->retry, &u->g->rng, now, retry_after(r), quota, u->g->patience, when)) {
-		struct err e = *why;
-		e.class = ERR_TRANSIENT;
-		err_wrap(&e, "gave up after %u tries", u->retry.attempts);
+		struct err e;
+		err_set(&e, ERR_TRANSIENT, "%s; gave up after %u tries", why->text, u->retry.attempts);
 		finish(u, NULL, &e);
 		return false;
 	}
@@ -397,7 +396,8 @@ session_over(struct gcs_upload *u, const struct gapi_result *r)
 	}
 	if (r->status / 100 == 2) {
 		int rc = read_stored(u, r->reply->body, &stored, &e);
-		if (rc == 0)
+		/* Asked often enough, it will not tell: better to fail than to ask for ever. */
+		if (rc == 0 && u->retry.attempts < 5)
 			ask_later(u, r, &e);
 		else
 			finish(u, &stored, rc == 1 ? NULL : &e);

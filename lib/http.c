@@ -9,7 +9,12 @@
 #include "clock.h"
 #include "xalloc.h"
 
-#define SOCKETS_MAX 256
+#define SOCKETS_MAX 512
+/*
+ * What is more waits inside libcurl. A connection has up to three sockets while it is made (a resolver's, two addresses
+ * tried side by side), and libcurl 7.88 does not survive a socket that we have no room for.
+ */
+#define CONNECTIONS_MAX 128
 #define EASY_POOL 16
 
 struct socket {
@@ -87,6 +92,7 @@ http_new(void)
 	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
 	curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
 	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 32L);
+	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)CONNECTIONS_MAX);
 	return h;
 }
 

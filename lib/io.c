@@ -33,9 +33,10 @@ io_write_some(int fd, const char *p, size_t n, size_t whole, const char *name, s
 		ssize_t sent = pwritev2(fd, &v, 1, -1, RWF_NOWAIT);
 		if (sent >= 0)
 			return sent;
-		if (errno == EAGAIN || errno == EINTR)
+		if (errno == EINTR)
 			return 0;
-		if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
+		/* Some file systems never write without waiting (EAGAIN); PIPE_BUF bytes fit wherever poll said so. */
+		if (errno != EAGAIN && errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
 			return write_failed(name, errno, e);
 	}
 	ssize_t sent = write(fd, p, n < most ? n : most);

@@ -64,7 +64,7 @@ int64_t lease_due(const struct lease_table *t, enum lease_action action, int64_t
 /*
  * Takes up to max ack ids of at most max_bytes together for an action, appending them to text and their lengths to lens:
  * how many. LEASE_EXTEND counts them as extended at `now`, and gives up those past max_lease. LEASE_ACK and
- * LEASE_GIVE_BACK forget them. fill: take also what is due soon, so that few, full requests go out.
+ * LEASE_GIVE_BACK forget them. What is due soon goes along, so that few, full requests go out.
  */
 size_t lease_take(struct lease_table *t, enum lease_action action, int64_t now, struct buf *text, uint32_t *lens,
     size_t max, size_t max_bytes);

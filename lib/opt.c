@@ -50,6 +50,17 @@ refuse(struct err *e, const struct opt *o, const char *value, const char *why)
 	return err_set(e, ERR_USAGE, "cannot take '%s' for --%s: %s", value, o->name, why);
 }
 
+static int
+out_of_range(struct err *e, const struct opt *o, const char *value)
+{
+	char why[80];
+	if (o->max > 0)
+		snprintf(why, sizeof(why), "the range is %lld to %lld", (long long)o->min, (long long)o->max);
+	else
+		snprintf(why, sizeof(why), "the least is %lld", (long long)o->min);
+	return refuse(e, o, value, why);
+}
+
 /* Seconds or milliseconds with a fraction, as microseconds. */
 static int
 set_time(const struct opt *o, const char *value, double unit, struct err *e)
@@ -58,8 +69,7 @@ set_time(const struct opt *o, const char *value, double unit, struct err *e)
 	if (!num_double(str_of(value), &v) || strspn(value, "0123456789.") != strlen(value))
 		return refuse(e, o, value, unit > 1e5 ? "it is no number of seconds" : "it is no number of milliseconds");
 	if (v < (double)o->min || (o->max > 0 && v > (double)o->max))
-		return err_set(e, ERR_USAGE, "cannot take '%s' for --%s: the range is %lld to %lld", value, o->name,
-		    (long long)o->min, (long long)o->max);
+		return out_of_range(e, o, value);
 	*(int64_t *)o->to = (int64_t)(v * unit + 0.5);
 	return 0;
 }
@@ -73,8 +83,7 @@ set_number(const struct opt *o, const char *value, struct err *e)
 		return refuse(e, o, value, o->type == OPT_SIZE ? "it is no size such as 1000, 64M or 16MiB"
 							       : "it is no whole number");
 	if (v < o->min || (o->max > 0 && v > o->max))
-		return err_set(e, ERR_USAGE, "cannot take '%s' for --%s: the range is %lld to %lld", value, o->name,
-		    (long long)o->min, (long long)o->max);
+		return out_of_range(e, o, value);
 	*(int64_t *)o->to = v;
 	return 0;
 }

@@ -72,6 +72,8 @@ read_message(struct json *j, uint32_t t, struct buf *scratch, struct pubsub_mess
 	m->time = json_string(j, json_get(j, message, "publishTime"), scratch);
 	if (m->ack_id.n == 0 || m->id.n == 0)
 		return err_set(e, ERR_TRANSIENT, "a message without ackId or messageId");
+	if (m->ack_id.n > PUBSUB_ACK_ID_MAX)
+		return err_set(e, ERR_TRANSIENT, "an ackId of %zu bytes", m->ack_id.n);
 	if (data != JSON_NONE && m->data.p == NULL)
 		return err_set(e, ERR_TRANSIENT, "a message whose data is no string");
 	if (json_is(j, attributes, JSON_OBJECT) && j->tok[attributes].count > 0)

@@ -1,6 +1,5 @@
 #include "tally.h"
 
-
 #include <inttypes.h>
 #include <stddef.h>
 

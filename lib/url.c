@@ -32,7 +32,8 @@ endpoint_init(struct endpoint *ep, const char *emulator_env, const char *real, s
 	const char *scheme = "";
 	if (ep->emulator && strncmp(host, "http://", 7) != 0) {
 		if (strstr(host, "://") != NULL)
-			return err_set(e, ERR_CONFIG, "cannot use %s='%s': an emulator is spoken to over http://", emulator_env, host);
+			return err_set(e, ERR_CONFIG, "cannot use %s='%s': an emulator is spoken to over http://",
+			    emulator_env, host);
 		scheme = "http://";
 	}
 	int n = snprintf(ep->base, sizeof(ep->base), "%s%s", scheme, base);
@@ -40,6 +41,8 @@ endpoint_init(struct endpoint *ep, const char *emulator_env, const char *real, s
 		return err_set(e, ERR_CONFIG, "cannot use %s: its value is longer than %zu bytes", emulator_env, sizeof(ep->base));
 	while (n > 0 && ep->base[n - 1] == '/')
 		ep->base[--n] = '\0';
+	if (ep->emulator && (n <= 7 || ep->base[7] == '/'))
+		return err_set(e, ERR_CONFIG, "cannot use %s='%s': it names no host; give HOST:PORT", emulator_env, base);
 	for (const char *c = ep->base; *c != '\0'; c++) {
 		if ((unsigned char)*c <= ' ' || *c == 0x7f)
 			return err_set(e, ERR_CONFIG, "cannot use %s: its value holds a blank or control character", emulator_env);
@@ -93,7 +96,8 @@ name_pubsub(struct buf *out, const char *kind, const char *name, const char *pro
 		owner = (struct str){id.p, str_find(id, '/')};
 		id = str_skip(id, owner.n + 1);
 		if (!str_starts(id, str_of(kind)) || id.n <= strlen(kind) || id.p[strlen(kind)] != '/' || !project_ok(owner))
-			return err_set(e, ERR_USAGE, "cannot name the %s '%s': a full name is projects/PROJECT/%s/NAME", one, name, kind);
+			return err_set(e, ERR_USAGE, "cannot name the %s '%s': a full name is projects/PROJECT/%s/NAME",
+			    one, name, kind);
 		id = str_skip(id, strlen(kind) + 1);
 	} else if (need_project(project, one, name, e) < 0) {
 		return -1;
@@ -124,7 +128,8 @@ name_dataset(const char *name, const char *project, char **out_project, char **o
 		ok = ok && (alnum(id.p[i]) || id.p[i] == '_');
 	if (!ok)
 		return err_set(e, ERR_USAGE,
-		    "cannot name the dataset '%s': it is DATASET, PROJECT:DATASET or PROJECT.DATASET, of letters, digits and _", name);
+		    "cannot name the dataset '%s': it is DATASET, PROJECT:DATASET or PROJECT.DATASET, of letters, digits and _",
+		    name);
 	*out_project = str_dup(owner);
 	*out_dataset = str_dup(id);
 	return 0;

@@ -148,6 +148,7 @@ take_reply(struct request *q, const struct gapi_result *result)
 	for (size_t i = 0; i < f->n; i++)
 		f->fates[i] = FATE_DONE;
 	if (bigquery_read_insert(&in->json, result->reply->body, (uint32_t)f->n, on_row_error, q, &e) < 0) {
+		err_wrap(&e, "cannot insert rows into '%s:%s.%s'", in->project, in->dataset, q->table->name);
 		for (size_t i = 0; i < f->n; i++)
 			f->fates[i] = FATE_AGAIN;
 		if (gapi_again(result, &e))
@@ -172,6 +173,19 @@ says_too_large(const struct gapi_result *result)
 	    strstr(result->err.text, "payload size exceeds") != NULL;
 }
 
+/* What BigQuery says of rows may quote them, so its words go into dead letters and never into a log. */
+static void
+stop_refused(struct insert *in, const struct request *q, const struct gapi_result *result)
+{
+	struct err e;
+	err_set(&e, ERR_PERMANENT,
+	    "cannot insert rows into '%s:%s.%s': HTTP %d (%s): every row is refused, the last one alone; look at "
+	    "the table with bq-insert --check, and at its rows",
+	    in->project, in->dataset, q->table->name, result->status,
+	    *result->reason != '\0' ? result->reason : "no reason given");
+	insert_stop(in, &e);
+}
+
 /* 400 or 413: something in it, or simply too much. */
 static void
 take_refusal(struct request *q, const struct gapi_result *result)
@@ -187,7 +201,7 @@ take_refusal(struct request *q, const struct gapi_result *result)
 		return;
 	}
 	if (batch_refuse(in->batch, q->flight) == BATCH_ALL_REFUSED)
-		insert_stop(in, &result->err);
+		stop_refused(in, q, result);
 	free_request(q);
 }
 

@@ -149,12 +149,17 @@ find_object(struct put *p, const struct entry *x, struct err *e)
 	return part != NULL ? (struct object *)part : open_object(p, x, e);
 }
 
-/* The id and the event are laid side by side, so that the sums and the spool each take them at once. */
+/*
+ * The id and the event are laid side by side, so that the sums and the spool each take them at once. For a record without
+ * an id its number stands in: equal events in two objects are two events, and the same input again makes the same objects.
+ */
 static int
 add(struct put *p, struct object *o, const struct entry *x, struct err *e)
 {
 	buf_reset(&p->text, 1 * MIB);
-	if (str_find(x->id, '\\') < x->id.n)
+	if (x->id.n == 0)
+		buf_addf(&p->text, "\n%llu", (unsigned long long)p->tally.in);
+	else if (str_find(x->id, '\\') < x->id.n)
 		json_unescape(&p->text, x->id);
 	else
 		buf_adds(&p->text, x->id);

@@ -12,6 +12,8 @@
 #include "log.h"
 
 #define MEGA 1000000
+/* After a failure: how long to try to write what is owed for objects that are stored. */
+#define LAST_WORDS SECONDS(2)
 
 static int
 on_line(struct stage *s, const struct line *l, struct err *e)
@@ -91,6 +93,21 @@ set_up(struct put *p, const char *url, struct err *e)
 	return gcs_check_bucket(&p->gapi, p->bucket, e);
 }
 
+/*
+ * What is stored is owed for, whatever failed since: unpaid it would come again and be stored twice. And no line is left
+ * torn.
+ */
+static void
+pay_last(struct put *p)
+{
+	int64_t end = clock_now() + LAST_WORDS;
+	int rc;
+	do {
+		rc = objects_receipt(p, NULL);
+		stage_flush(&p->stage, end - clock_now());
+	} while (rc == 0 && p->stored.n > 0 && stage_pending(&p->stage) == 0);
+}
+
 static int
 run(struct put *p, struct err *e)
 {
@@ -98,8 +115,10 @@ run(struct put *p, struct err *e)
 	struct stage_net net = http_net(p->http);
 	p->stage.net = &net;
 	p->stage.outs[0] = &p->out;
-	if (stage_run(&p->stage, e) < 0)
+	if (stage_run(&p->stage, e) < 0) {
+		pay_last(p);
 		return -1;
+	}
 	if (p->torn > 0)
 		return err_set(e, ERR_INPUT,
 		    "cannot read '%s': line %" PRIu64 ", the last, is torn (no newline) and dropped",

@@ -9,6 +9,8 @@
 
 #define ACK_LINGER MILLIS(100)
 #define RETURN_PATIENCE SECONDS(5)
+/* So many ack ids refused one by one, and none taken since: it is not the ids. */
+#define REFUSED_MAX 10000
 
 /* Ack ids under way, kept so that a request refused for one of them can be halved. */
 struct batch {
@@ -59,7 +61,11 @@ static void
 halve(struct batch *b)
 {
 	if (b->n == 1) {
-		log_warn("an ack id was refused; its message will come again");
+		b->p->refused_in_a_row += b->action == LEASE_ACK;
+		/* Where all are refused, one message each would bury the rest. */
+		if (b->p->refused++ % 1000 == 0)
+			log_warn("an ack id was refused (%llu so far); its message will come again",
+			    (unsigned long long)b->p->refused);
 		return;
 	}
 	send_batch(make_batch(b->p, b->action, b->ids, b->n / 2));
@@ -72,9 +78,11 @@ on_done(void *arg, const struct gapi_result *r)
 	struct batch *b = arg;
 	struct puller *p = b->p;
 	--*counter(p, b->action);
-	if (b->action == LEASE_ACK && r->err.class == ERR_NONE)
+	if (b->action == LEASE_ACK && r->err.class == ERR_NONE) {
 		p->active_at = p->now;
-	if (r->status == 400)
+		p->refused_in_a_row = 0;
+	}
+	if (r->status == 400 && p->refused_in_a_row < REFUSED_MAX)
 		halve(b);
 	else if (r->err.class != ERR_NONE && b->action == LEASE_GIVE_BACK)
 		log_warn("%s; the messages come back when their leases end", r->err.text);
@@ -165,7 +173,8 @@ acks_receipt(struct puller *p, const struct line *l, struct err *e)
 	}
 	if (record_parse(&r, &p->json, l->text, e) < 0)
 		return err_wrap(e, "cannot take line %llu of '%s' for a receipt", (unsigned long long)l->number, p->o->acks);
-	if (r.kind == RECORD_BARE || r.kind == RECORD_OBJECT || r.id.p == NULL)
+	/* A valid record is one too, for those whose last stage passes records on; an event nobody stored is none. */
+	if ((r.kind != RECORD_RECEIPT && r.kind != RECORD_VALID) || r.id.p == NULL)
 		return err_set(e, ERR_INPUT, "cannot take line %llu of '%s' for a receipt: it is %s%s",
 		    (unsigned long long)l->number, p->o->acks, record_kind_name(r.kind), r.id.p == NULL ? " without msg.id" : "");
 	/* Another tool may escape otherwise than we do: compare what is meant. */

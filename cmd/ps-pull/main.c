@@ -41,10 +41,13 @@ on_signal(struct stage *s, struct err *e)
 	struct puller *p = s->ctx;
 	(void)e;
 	p->now = s->now;
-	if (s->signals == 1)
+	if (s->signals == 1) {
 		stop(p, "got a signal");
-	else
+	} else {
+		/* A reader that stands still would keep us; what it has not read is given back. */
+		sink_release(&p->out);
 		acks_give_back(p);
+	}
 	return 0;
 }
 
@@ -116,7 +119,10 @@ advance(struct puller *p, const struct stage *s)
 	if (!over && p->phase != RETURNING)
 		return false;
 	bool settled = acks_give_back(p) && p->leases.acks.n == 0 && p->ack_calls == 0;
-	return settled || p->now >= p->give_up_at;
+	if (settled || p->now < p->give_up_at)
+		return settled;
+	p->incomplete = true;
+	return true;
 }
 
 static enum stage_step
@@ -129,7 +135,10 @@ on_turn(struct stage *s, struct err *e)
 		return STAGE_FAILED;
 	}
 	check_chain(p, s);
-	if (p->o->ack_on_write && sink_pending(&p->out) == 0) {
+	if (gapi_waiting(&p->g))
+		p->active_at = s->now; /* a service that fails does not say that nothing is there */
+	/* An output that failed has nothing pending either, and did not get it all. */
+	if (p->o->ack_on_write && p->out.fd >= 0 && sink_pending(&p->out) == 0) {
 		p->tally.done += lease_held(&p->leases);
 		lease_receipt_all(&p->leases, p->now);
 	}
@@ -202,9 +211,9 @@ static void
 report(const struct puller *p)
 {
 	char extra[256];
-	snprintf(extra, sizeof(extra), "redelivered %llu, lapsed %llu, unknown receipts %llu, retries %llu",
+	snprintf(extra, sizeof(extra), "redelivered %llu, lapsed %llu, unknown receipts %llu, refused acks %llu, retries %llu",
 	    (unsigned long long)p->leases.redelivered, (unsigned long long)p->leases.lapsed,
-	    (unsigned long long)p->unknown_receipts, (unsigned long long)p->g.retries);
+	    (unsigned long long)p->unknown_receipts, (unsigned long long)p->refused, (unsigned long long)p->g.retries);
 	tally_report(&p->tally, extra);
 }
 
@@ -225,8 +234,10 @@ run(struct puller *p, struct stage *s, struct stage_net *net, struct err *e)
 	}
 	if (rc < 0)
 		return -1;
-	if (p->incomplete && o->acks != NULL)
-		return err_set(e, ERR_TRANSIENT, "cannot acknowledge all: the chain ended before every message had its receipt");
+	bool refused = p->refused_in_a_row > 0;
+	if ((p->incomplete || refused) && (o->acks != NULL || o->ack_on_write))
+		return err_set(e, ERR_TRANSIENT, "cannot acknowledge all: it ended before every message had its receipt, or every "
+						 "acknowledgement its answer; what is left comes again");
 	return 0;
 }
 
@@ -235,7 +246,7 @@ pull(const struct options *o, const char *name, struct err *e)
 {
 	int rc = -1;
 	struct puller p = {.o = o, .wanted = 2, .subscription = BUF_INIT(1 * KIB), .source = BUF_INIT(8 * KIB),
-	    .scratch = BUF_INIT(LIMIT_LINE)};
+	    .scratch = BUF_INIT(LIMIT_LINE), .out.fd = -1};
 	struct stage s;
 	struct http *http = http_new();
 	struct stage_net net = http_net(http);
@@ -250,7 +261,10 @@ pull(const struct options *o, const char *name, struct err *e)
 out:
 	if (fd >= 0)
 		close(fd);
+	pulls_release(&p);
+	gapi_release(&p.g);
 	http_free(http);
+	sink_release(&p.out);
 	lease_release(&p.leases);
 	json_release(&p.json);
 	buf_release(&p.subscription);
@@ -262,14 +276,15 @@ out:
 int
 main(int argc, char **argv)
 {
-	struct options o = {.common.retry_for = -1, .max_outstanding = 100000, .max_bytes = 256 * MIB,
+	struct options o = {.common.retry_for = -1, .max_outstanding = 100000, .max_bytes = 256000000,
 	    .max_lease = SECONDS(3600), .lease = SECONDS(60), .pulls = 16, .batch = PUBSUB_PULL_MAX};
 	const struct opt own[] = {
 	    {"acks", 0, OPT_STR, &o.acks, "FIFO", "acknowledge messages whose receipts come from FIFO"},
 	    {"ack-on-write", 0, OPT_FLAG, &o.ack_on_write, NULL, "acknowledge once written out (at most once)"},
 	    {"max-messages", 0, OPT_INT, &o.max_messages, "N", "end after N messages", .min = 1, .max = INT64_MAX},
 	    {"idle-exit", 0, OPT_SECONDS, &o.idle_exit, "SECONDS", "end after nothing happened this long", .max = 86400},
-	    {"max-outstanding", 0, OPT_INT, &o.max_outstanding, "N", "messages without a receipt at most", .min = 1, .max = 10000000},
+	    {"max-outstanding", 0, OPT_INT, &o.max_outstanding, "N", "messages without a receipt at most",
+		.min = 1, .max = 10000000},
 	    {"max-bytes", 0, OPT_SIZE, &o.max_bytes, "SIZE", "and their data at most", .min = 1, .max = INT64_MAX},
 	    {"lease", 0, OPT_SECONDS, &o.lease, "SECONDS", "extend leases by this much at a time", .min = 1, .max = 60},
 	    {"max-lease", 0, OPT_SECONDS, &o.max_lease, "SECONDS", "give a message up after this long", .min = 1, .max = 604800},

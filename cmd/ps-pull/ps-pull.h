@@ -61,8 +61,10 @@ struct puller {
 	uint64_t reply_bytes;      /* the largest reply lately */
 	unsigned ack_calls, extend_calls;
 	uint64_t unknown_receipts;
+	unsigned refused_in_a_row; /* ack ids, since a request was taken */
+	uint64_t refused;          /* ack ids, by the service */
 	bool warned_attempts;
-	bool incomplete;           /* something was given back */
+	bool incomplete;           /* something was given back, or its acknowledgement never answered */
 	struct err failure;        /* set by a callback, ends the loop */
 	struct err death;          /* the chain died: how, reported once the receipts are in */
 };
@@ -71,6 +73,8 @@ struct puller {
 void pulls_start(struct puller *p);        /* as many as the window and the output allow */
 /* Once no more are wanted: ends those that wait for messages. Returns when to call again (CLOCK_NEVER: never). */
 int64_t pulls_cancel_idle(struct puller *p);
+/* Ends those that a failure left under way. */
+void pulls_release(struct puller *p);
 int64_t pulls_due(const struct puller *p); /* --idle-exit: when */
 bool pulls_finished(const struct puller *p); /* nothing more is to be pulled */
 

@@ -201,6 +201,15 @@ pulls_cancel_idle(struct puller *p)
 	return next;
 }
 
+void
+pulls_release(struct puller *p)
+{
+	for (unsigned i = 0; i < PULLS_MAX; i++) {
+		if (p->pulls[i].call != NULL)
+			gapi_cancel(p->pulls[i].call);
+	}
+}
+
 int64_t
 pulls_due(const struct puller *p)
 {

@@ -378,14 +378,15 @@ out_has() {
 	[ "$(rows)" = 1 ]
 }
 
-@test "all rows refused: stop with 69, and nothing is rejected" {
+@test "all rows refused: stop with 69, nothing is rejected, and no word that may quote a row is logged" {
 	records 9 > in
-	faults '{"path":"*/insertAll","status":400}'
+	faults '{"path":"*/insertAll","status":400,"message":"Invalid value: swordfish"}'
 	run_to_files --rejects bad
 	[ "$status" = 69 ]
 	[ ! -s bad ]
 	[ ! -s out ]
-	grep -q "cannot insert rows into 'p:$D.inventory_logs': HTTP 400" err
+	grep -q "cannot insert rows into 'p:$D.inventory_logs': HTTP 400 (invalid)" err
+	run ! grep swordfish err
 }
 
 @test "a refused account: 77, at once" {

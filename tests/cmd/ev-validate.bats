@@ -108,13 +108,13 @@ bytes() { # N: so many x
 
 @test "a line of the other kind ends it with 65, what came before is passed on" {
 	{ raw 1 "$LOGIN" && echo "$LOGIN"; } >mixed
-	fails 65 "line 2: a bare event" ev-validate mixed >out
+	fails 65 "line 2: it is a bare event" ev-validate mixed >out
 	[ "$(jq -r .msg.id out)" = 1 ]
 	{ echo "$LOGIN" && raw 1 "$LOGIN"; } >mixed
 	fails 65 "line 2: it is a record among bare events" ev-validate mixed >out
 	[ "$(wc -l <out)" = 1 ]
 	raw 1 "$LOGIN" | fails 65 "line 1: it is a record among bare events" ev-validate --input bare
-	echo "$LOGIN" | fails 65 "line 1: a bare event" ev-validate --input records
+	echo "$LOGIN" | fails 65 "line 1: it is a bare event" ev-validate --input records
 	echo nonsense | fails 65 "line 1: " ev-validate --input records
 	{ raw 1 "$LOGIN" && echo nonsense; } | fails 65 "line 2: " ev-validate
 }
@@ -125,10 +125,10 @@ bytes() { # N: so many x
 
 @test "records that are not raw are refused" {
 	raw 1 "$LOGIN" | ev-validate -q >valid
-	fails 65 "line 1: a valid record" ev-validate valid
+	fails 65 "line 1: it is a valid record" ev-validate valid
 	raw 1 '{}' | ev-validate -q --rejects bad
-	fails 65 "line 1: a rejected record" ev-validate bad
-	fails 65 "line 1: a receipt" ev-validate <<<'{"msg":{"id":"1"}}'
+	fails 65 "line 1: it is a rejected record" ev-validate bad
+	fails 65 "line 1: it is a receipt" ev-validate <<<'{"msg":{"id":"1"}}'
 	fails 65 "line 1: its member 'msg.id' is not a string" ev-validate <<<'{"msg":{"id":1},"data":""}'
 	fails 65 "line 1: its data is not base64" ev-validate <<<'{"msg":{"id":"1"},"data":"e30"}'
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # ps-pull against gcp-emu: leases, receipts, redelivery, and how it ends.
 
+bats_require_minimum_version 1.5.0
 load ../lib
 
 SUB=backend-events-topic-sub
@@ -89,17 +90,31 @@ finish() {
 	[ "$(backlog_of)" = 1766 ]
 }
 
-@test "a receipt may be any record, with other escapes than ours" {
+@test "a receipt may have other escapes than ours, and a valid record is one" {
 	start_emu
 	number_lines 2
 	in_background ps-pull --acks acks $SUB
 	exec 8>acks
 	wait_until '[ "$(wc -l <out)" = 2 ]'
-	printf '%s\n' "$(sed -n 1p out)" >&8
-	printf '{"msg":{"id":"\\u003%s"}}\n' "$(sed -n 2p out | jq -r .msg.id)" >&8
+	printf '{"msg":{"id":"\\u003%s"}}\n' "$(sed -n 1p out | jq -r .msg.id)" >&8
+	jq -c '{msg, type: "order", table: "orders", time: "2025-02-08T13:09:00Z", event: {}}' <(sed -n 2p out) >&8
 	finish
 	[ "$STATUS" = 0 ] || { echo "status $STATUS"; cat err; false; }
 	[ "$(backlog_of)" = 0 ]
+}
+
+@test "a rejected record wired to the receipts acknowledges nothing: 65" {
+	start_emu
+	number_lines 1
+	in_background ps-pull --acks acks $SUB
+	exec 8>acks
+	wait_until '[ "$(wc -l <out)" = 1 ]'
+	jq -c '. + {stage: "ev-validate", errors: []}' out >&8
+	status_of "$PID" 10
+	exec 8>&-
+	[ "$STATUS" = 65 ]
+	grep -q "for a receipt: it is a rejected record" err
+	[ "$(backlog_of)" = 1 ]
 }
 
 @test "a lease is extended until the receipt comes" {
@@ -266,10 +281,74 @@ finish() {
 	[ "$(backlog_of)" = 0 ]
 }
 
+@test "--idle-exit: a service that fails does not say that nothing is there: 75" {
+	start_emu
+	number_lines 3
+	faults '{"path":"*:pull","status":503}'
+	run -75 ps-pull -q --idle-exit 1 --retry-for 3 --ack-on-write $SUB
+	[ "$(backlog_of)" = 3 ]
+}
+
+@test "--ack-on-write: what a reader that left did not get is not acknowledged: 74" {
+	start_emu
+	seq -f "%.0f $(head -c 3000 /dev/zero | tr '\0' x)" 1000 | ps-push -q --input bare backend-events-topic
+	ps-pull -q --ack-on-write $SUB 2>err | head -1 >/dev/null || [ "${PIPESTATUS[0]}" = 74 ]
+	[ "$(backlog_of)" -gt 900 ]
+}
+
+@test "acknowledgements that are never answered: a second signal ends it with 75" {
+	start_emu
+	number_lines 3
+	faults '{"path":"*:acknowledge","status":503}'
+	exec 8<>acks
+	OUT=got in_background ps-pull --acks acks --max-messages 3 $SUB 8>&-
+	wait_until '[ "$(wc -l <got)" = 3 ]'
+	jq -c '{msg:{id:.msg.id}}' got >&8
+	kill -TERM "$PID"
+	wait_until 'grep -q "taking no more" err'
+	kill -TERM "$PID"
+	status_of "$PID" 10
+	exec 8>&-
+	[ "$STATUS" = 75 ]
+	[ "$(backlog_of)" = 3 ]
+}
+
+@test "a reader that stands still does not outlast a second signal" {
+	start_emu
+	seq -f "%.0f $(head -c 3000 /dev/zero | tr '\0' x)" 1000 | ps-push -q --input bare backend-events-topic
+	mkfifo out.fifo
+	exec 9<>out.fifo
+	OUT=out.fifo in_background ps-pull $SUB 9>&-
+	wait_until '[ "$(stats outstanding)" -gt 0 ]'
+	kill -TERM "$PID"
+	wait_until 'grep -q "got a signal" err'
+	kill -TERM "$PID"
+	status_of "$PID" 10
+	exec 9>&-
+	[ "$STATUS" = 0 ]
+}
+
+@test "a thousand ack ids, each refused alone, do not bring it down" {
+	start_emu
+	number_lines 1000
+	faults '{"path":"*:acknowledge","status":400}'
+	exec 8<>acks
+	OUT=got in_background ps-pull --acks acks --pulls 1 $SUB 8>&-
+	wait_until '[ "$(wc -l <got)" = 1000 ]'
+	jq -c '{msg:{id:.msg.id}}' got >&8
+	# halved down to single ids: 2000 requests less the batches they came in
+	wait_until '[ "$(curl -sf "http://127.0.0.1:$EMU_PORT/emu/faults" | jq ".rules[0].applied")" -ge 1980 ]' 20
+	faults
+	finish
+	# nothing was acknowledged, and it says so
+	[ "$STATUS" = 75 ]
+	[ "$(backlog_of)" = 1000 ]
+}
+
 @test "the emulator away at the start: given up after --retry-for with 75" {
 	PUBSUB_EMULATOR_HOST=127.0.0.1:1 run ps-pull --project test --retry-for 1 $SUB
 	[ "$status" = 75 ]
-	[[ $output == *"ps-pull: gave up after"* ]]
+	[[ $output == *"ps-pull: cannot check"*"; gave up after"* ]]
 }
 
 @test "an unknown subscription is 69, and says what to do" {
@@ -293,9 +372,40 @@ finish() {
 	[[ $output == *"--access-token-file"* ]]
 }
 
+@test "a token that ends twice during one long call is read again twice; refused twice in a row it is 77" {
+	start_emu
+	number_lines 1
+	echo token >token
+	faults '{"path":"*:pull","status":401,"times":1},{"path":"*:pull","status":503,"times":1},{"path":"*:pull","status":401,"times":1}'
+	ps-pull -q --access-token-file token --pulls 1 --max-messages 1 $SUB >got
+	[ "$(wc -l <got)" = 1 ]
+	faults '{"path":"*:pull","status":401}'
+	run -77 ps-pull -q --access-token-file token --max-messages 1 $SUB
+}
+
+@test "the token goes to an emulator on this machine only, whatever its name begins with" {
+	start_emu --auth
+	ps-pull -q --access-token-file "$EMU_DIR/token" --check $SUB
+	PUBSUB_EMULATOR_HOST=127.0.0.1.localhost:$EMU_PORT run -77 ps-pull -q --access-token-file "$EMU_DIR/token" --check $SUB
+}
+
 @test "--help names every option of the page" {
 	ps-pull --help | grep -oE -- '--[a-z][a-z-]+' | sort -u >help
 	sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESC/p' "$ROOT/man/ps-pull.1" | grep -oE 'Fl -[a-z-]+' | sed 's/Fl -/--/' | sort -u >page
 	# the letters of "Fl vqhV" stand for these four
 	printf '%s\n' --verbose --quiet --help --version | sort -u - page | diff help -
+}
+
+@test "ack ids that are all refused: one warning, not one each, and nothing counts as acknowledged" {
+	start_emu
+	number_lines 50
+	faults '{"path":"*:acknowledge","status":400}'
+	in_background ps-pull --acks acks --idle-exit 1 $SUB
+	exec 8>acks
+	wait_until '[ "$(wc -l <out)" = 50 ]'
+	jq -c '{msg:{id:.msg.id}}' out >&8
+	exec 8>&-
+	status_of "$PID" 10
+	[ "$(grep -c 'was refused' err)" = 1 ]
+	[ "$(backlog_of)" = 50 ]
 }

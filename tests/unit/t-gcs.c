@@ -303,7 +303,7 @@ single(void)
 	    OTHER);
 	SCENE("a refusal", 1000, 0, "77 " NO "HTTP 403: as told (because)", NULL, FAIL(403));
 	SCENE("no bucket", 1000, 0, "69 " NO "HTTP 404: as told", NULL, FAIL(404));
-	SCENE("the end of patience", 1000, 1, "75 gave up", NULL, FAIL(503), FAIL(503), FAIL(503), FAIL(503));
+	SCENE("the end of patience", 1000, 1, "75 " NO "HTTP 503", NULL, FAIL(503), FAIL(503), FAIL(503), FAIL(503));
 }
 
 static void
@@ -358,7 +358,7 @@ sessions(void)
 	    OPENED, FAIL(403));
 	SCENE("a token that ends for good", BIG, 0, "77 " NO "HTTP 401", OPEN CHUNK1 ASK CHUNK1,
 	    OPENED, FAIL(401), KEPT0, FAIL(401));
-	SCENE("the end of patience", BIG, 1, "75 gave up after 1 tries: " NO "HTTP 503", OPEN CHUNK1,
+	SCENE("the end of patience", BIG, 1, "75 " NO "HTTP 503: as told (because); gave up after 1 tries", OPEN CHUNK1,
 	    OPENED, {503, "Retry-After: 1\r\n", ERROR});
 }
 
