@@ -360,7 +360,7 @@ start_try(struct gapi_call *c)
 		headers[n++] = c->headers[i];
 	headers[n] = NULL;
 	struct http_spec spec = {.method = c->method, .url = c->url, .headers = headers, .body = buf_str(&c->body),
-	    .timeout = c->timeout};
+	    .timeout = c->timeout, .direct = c->g->endpoint.emulator};
 	c->request = http_start(c->g->http, &spec, on_reply, c);
 }
 

@@ -185,6 +185,8 @@ set_up(struct http_request *r, const struct http_spec *spec)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, r);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, r->error);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, r);
+	if (spec->direct)
+		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 	set_body(easy, spec);
 	/* Waiting for "100 Continue" costs a round trip, or a second where nobody answers. */
 	r->list = curl_slist_append(NULL, "Expect:");

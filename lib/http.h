@@ -31,6 +31,7 @@ struct http_spec {
 	const char *const *headers; /* "Name: value", ended by NULL; may be NULL */
 	struct str body;       /* borrowed until done */
 	int64_t timeout;       /* microseconds for the whole exchange; 0: 120 s */
+	bool direct;           /* no proxy, whatever the environment says: an emulator on this machine or beside it */
 };
 
 typedef void http_done(void *arg, const struct http_reply *reply);

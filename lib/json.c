@@ -314,7 +314,9 @@ json_parse(struct json *j, struct str text)
 	if (text.n >= UINT32_MAX)
 		return bad(j, JSON_BAD, 0, "text of 4 GiB or more");
 	if (text.n == 0)
-		return bad(j, JSON_BAD, 0, "premature end of text");
+		return bad(j, JSON_BAD, 0, "an empty text");
+	if (str_starts(text, STR("\xef\xbb\xbf")))
+		return bad(j, JSON_BAD, 0, "a byte order mark");
 	/* yajl takes these two for white space. */
 	size_t odd = str_find(text, '\f');
 	if (odd == text.n)

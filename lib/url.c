@@ -41,7 +41,8 @@ endpoint_init(struct endpoint *ep, const char *emulator_env, const char *real, s
 		return err_set(e, ERR_CONFIG, "cannot use %s: its value is longer than %zu bytes", emulator_env, sizeof(ep->base));
 	while (n > 0 && ep->base[n - 1] == '/')
 		ep->base[--n] = '\0';
-	if (ep->emulator && (n <= 7 || ep->base[7] == '/'))
+	bool port_alone = ep->emulator && n > 7 && strspn(ep->base + 7, "0123456789") == (size_t)n - 7;
+	if (ep->emulator && (n <= 7 || ep->base[7] == '/' || port_alone))
 		return err_set(e, ERR_CONFIG, "cannot use %s='%s': it names no host; give HOST:PORT", emulator_env, base);
 	for (const char *c = ep->base; *c != '\0'; c++) {
 		if ((unsigned char)*c <= ' ' || *c == 0x7f)

@@ -155,6 +155,7 @@ acks_give_back(struct puller *p)
 		p->phase = RETURNING;
 		p->give_up_at = p->now + RETURN_PATIENCE;
 		p->incomplete = lease_held(&p->leases) > 0;
+		p->given_back = lease_held(&p->leases);
 		if (p->incomplete)
 			log_info("giving %zu messages back", lease_held(&p->leases));
 	}

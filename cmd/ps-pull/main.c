@@ -93,12 +93,18 @@ gone_on_too_long(const struct puller *p)
 	return p->death.class != ERR_NONE && p->now >= p->give_up_at;
 }
 
+/* After a stop: how long the next receipt, or the receipts' end, is waited for. */
+static int64_t
+receipts_until(const struct puller *p)
+{
+	return p->active_at + (lease_held(&p->leases) > 0 ? p->o->drain : EOF_PATIENCE);
+}
+
 /* Receipts are read to their end, which comes when the last stage has ended. */
 static bool
 receipts_expected(const struct puller *p, const struct stage *s)
 {
-	bool due = lease_held(&p->leases) > 0 || p->now < p->active_at + EOF_PATIENCE;
-	return p->o->acks != NULL && due && !s->drained && !gone_on_too_long(p);
+	return p->o->acks != NULL && p->now < receipts_until(p) && !s->drained && !gone_on_too_long(p);
 }
 
 /* Moves through the phases; true at the end. */
@@ -113,6 +119,8 @@ advance(struct puller *p, const struct stage *s)
 		sink_release(&p->out);
 		p->phase = WAITING;
 		p->active_at = p->now;
+		if (p->o->acks != NULL && lease_held(&p->leases) > 0)
+			log_info("waiting for %zu receipts; a second signal gives their messages back", lease_held(&p->leases));
 	}
 	bool unanswered = p->npulls > 0 || p->leases.acks.n > 0 || p->ack_calls > 0;
 	bool over = p->phase == WAITING && !receipts_expected(p, s) && (!unanswered || gone_on_too_long(p));
@@ -154,8 +162,8 @@ on_turn(struct stage *s, struct err *e)
 	stage_wake_at(s, gapi_turn(&p->g, p->now));
 	stage_wake_at(s, acks_due(p));
 	stage_wake_at(s, pulls_due(p));
-	if (p->phase == WAITING && lease_held(&p->leases) == 0 && p->now < p->active_at + EOF_PATIENCE)
-		stage_wake_at(s, p->active_at + EOF_PATIENCE);
+	if (p->phase == WAITING && p->now < receipts_until(p))
+		stage_wake_at(s, receipts_until(p));
 	if (p->phase == RETURNING || p->death.class != ERR_NONE)
 		stage_wake_at(s, p->give_up_at);
 	return STAGE_MORE;
@@ -211,7 +219,8 @@ static void
 report(const struct puller *p)
 {
 	char extra[256];
-	snprintf(extra, sizeof(extra), "redelivered %llu, lapsed %llu, unknown receipts %llu, refused acks %llu, retries %llu",
+	snprintf(extra, sizeof(extra), "given back %llu, redelivered %llu, lapsed %llu, unknown receipts %llu, refused acks %llu, retries %llu",
+	    (unsigned long long)p->given_back,
 	    (unsigned long long)p->leases.redelivered, (unsigned long long)p->leases.lapsed,
 	    (unsigned long long)p->unknown_receipts, (unsigned long long)p->refused, (unsigned long long)p->g.retries);
 	tally_report(&p->tally, extra);
@@ -277,7 +286,7 @@ int
 main(int argc, char **argv)
 {
 	struct options o = {.common.retry_for = -1, .max_outstanding = 100000, .max_bytes = 256000000,
-	    .max_lease = SECONDS(3600), .lease = SECONDS(60), .pulls = 16, .batch = PUBSUB_PULL_MAX};
+	    .max_lease = SECONDS(3600), .drain = SECONDS(60), .lease = SECONDS(60), .pulls = 16, .batch = PUBSUB_PULL_MAX};
 	const struct opt own[] = {
 	    {"acks", 0, OPT_STR, &o.acks, "FIFO", "acknowledge messages whose receipts come from FIFO"},
 	    {"ack-on-write", 0, OPT_FLAG, &o.ack_on_write, NULL, "acknowledge once written out (at most once)"},
@@ -287,6 +296,8 @@ main(int argc, char **argv)
 		.min = 1, .max = 10000000},
 	    {"max-bytes", 0, OPT_SIZE, &o.max_bytes, "SIZE", "and their data at most", .min = 1, .max = INT64_MAX},
 	    {"lease", 0, OPT_SECONDS, &o.lease, "SECONDS", "extend leases by this much at a time", .min = 1, .max = 60},
+	    {"drain", 0, OPT_SECONDS, &o.drain, "SECONDS", "after a stop, wait so long for the next receipt", .min = 1,
+		.max = 86400},
 	    {"max-lease", 0, OPT_SECONDS, &o.max_lease, "SECONDS", "give a message up after this long", .min = 1, .max = 604800},
 	    {"pulls", 0, OPT_INT, &o.pulls, "N", "pulls outstanding at most", .min = 1, .max = PULLS_MAX},
 	    {"batch", 0, OPT_INT, &o.batch, "N", "messages asked for in one pull", .min = 1, .max = PUBSUB_PULL_MAX},

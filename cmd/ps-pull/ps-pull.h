@@ -29,7 +29,7 @@ struct options {
 	int64_t idle_exit;       /* microseconds; 0: never */
 	int64_t max_outstanding; /* messages */
 	int64_t max_bytes;       /* of their data */
-	int64_t max_lease, lease; /* microseconds */
+	int64_t max_lease, lease, drain; /* microseconds */
 	int64_t pulls;           /* at once, at most */
 	int64_t batch;           /* messages asked for in one pull */
 };
@@ -60,7 +60,7 @@ struct puller {
 	unsigned npulls, asked;    /* outstanding, and what they asked for together */
 	uint64_t reply_bytes;      /* the largest reply lately */
 	unsigned ack_calls, extend_calls;
-	uint64_t unknown_receipts;
+	uint64_t unknown_receipts, given_back;
 	unsigned refused_in_a_row; /* ack ids, since a request was taken */
 	uint64_t refused;          /* ack ids, by the service */
 	bool warned_attempts;

@@ -398,7 +398,7 @@ long_line() { # BEFORE AFTER
 
 @test "an emulator's address that is none: 78, before anything is sent" {
 	export GOOGLE_CLOUD_PROJECT=test
-	for host in 'x y' https://127.0.0.1:1 / http:// 127.0.0.1:99999 '[::1' $'a\nb'; do
+	for host in 'x y' https://127.0.0.1:1 / http:// 127.0.0.1:99999 8085 '[::1' $'a\nb'; do
 		export PUBSUB_EMULATOR_HOST=$host BIGQUERY_EMULATOR_HOST=$host STORAGE_EMULATOR_HOST=$host
 		for tool in "ps-pull $SUB" "bq-insert $DATASET" "gcs-put $LAKE" "dlq-push $TOPIC" "ps-push $TOPIC"; do
 			status=0

@@ -409,3 +409,20 @@ finish() {
 	[ "$(grep -c 'was refused' err)" = 1 ]
 	[ "$(backlog_of)" = 50 ]
 }
+
+@test "stopped, and no receipt comes for --drain: the rest is given back, 75" {
+	start_emu
+	number_lines 20
+	in_background ps-pull --acks acks --drain 1 $SUB
+	exec 8>acks
+	wait_until '[ "$(wc -l <out)" = 20 ]'
+	kill -TERM "$PID"
+	# the receipts' end never comes: 8 stays open
+	status_of "$PID" 10
+	exec 8>&-
+	[ "$STATUS" = 75 ]
+	grep -q 'waiting for 20 receipts' err
+	grep -q 'given back 20' err
+	[ "$(stats outstanding)" = 0 ]
+	[ "$(backlog_of)" = 20 ]
+}
