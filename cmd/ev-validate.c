@@ -21,36 +21,16 @@
 
 enum input { INPUT_UNKNOWN = -1, INPUT_RECORDS, INPUT_BARE };
 
-static struct options {
+struct options {
 	struct common common;
 	const char *schemas, *rejects, *project;
 	int unknown; /* 0 reject, 1 drop */
 	int input;
 	bool events_only;
-} o = {.input = INPUT_UNKNOWN};
-
-static const struct opt own[] = {
-    {"schemas", 0, OPT_STR, &o.schemas, "FILE", "the tables and their rules", .env = "EVPIPE_SCHEMAS"},
-    {"rejects", 0, OPT_STR, &o.rejects, "FILE|fd:N", "write rejected records there; without it: a linter"},
-    {"unknown", 0, OPT_CHOICE, &o.unknown, NULL, "what to do about members not in the schema",
-        .choices = "reject|drop"},
-    {"events-only", 0, OPT_FLAG, &o.events_only, NULL, "print bare events, not records"},
-    {"input", 0, OPT_CHOICE, &o.input, NULL, "what comes in (default: what the first line is)",
-        .choices = "records|bare"},
-    {"project", 0, OPT_STR, &o.project, "P", "taken as by every tool; nothing here depends on it"},
-    OPT_END,
-};
-
-static struct opt_spec spec = {
-    .synopsis = "[--schemas FILE] [--rejects FILE|fd:N] [--unknown reject|drop] [--events-only] "
-		"[--input records|bare] [FILE]",
-    .summary = "Check events against their schemas: valid ones to standard output, the others rejected.",
-    .own = own,
-    .max_operands = 1,
-    .see = "ev-validate(1)",
 };
 
 struct validator {
+	const struct options *o;
 	struct schema schema;
 	struct check *check;
 	struct buf *heads; /* of each table: what stands between msg and time in a valid record */
@@ -162,7 +142,7 @@ pass_on(struct validator *v, const struct line *l, struct str text, const struct
 {
 	struct buf *out = sink_buf(&v->out);
 	size_t start = out->n;
-	if (o.events_only) {
+	if (v->o->events_only) {
 		add_event(out, text, verdict);
 		return commit(v, &v->out, start, l, e);
 	}
@@ -214,7 +194,7 @@ static int
 reject(struct validator *v, const struct line *l, struct str base64, const struct fault *faults, unsigned n,
     struct err *e)
 {
-	if (o.rejects == NULL) {
+	if (v->o->rejects == NULL) {
 		lint(v, l, faults, n);
 		v->tally.rejected++;
 		return 0;
@@ -238,7 +218,7 @@ static struct str
 encode(struct validator *v, struct str bytes)
 {
 	buf_reset(&v->base64, KEEP);
-	if (o.rejects != NULL)
+	if (v->o->rejects != NULL)
 		base64_encode(&v->base64, bytes);
 	return buf_str(&v->base64);
 }
@@ -348,9 +328,9 @@ open_input(const char *path, struct err *e)
 static int
 open_outputs(struct validator *v, struct err *e)
 {
-	if (common_outputs(&v->out, false, &v->rejects, o.rejects, e) < 0)
+	if (common_outputs(&v->out, false, &v->rejects, v->o->rejects, e) < 0)
 		return -1;
-	if (o.rejects != NULL)
+	if (v->o->rejects != NULL)
 		return 0;
 	sink_release(&v->rejects);
 	int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -368,8 +348,8 @@ run(struct validator *v, const char *path, struct err *e)
 	if (fd < 0 || open_outputs(v, e) < 0)
 		return -1;
 	v->name = fd == STDIN_FILENO ? "stdin" : path;
-	v->input = (enum input)o.input;
-	v->check = check_new(&v->schema, o.unknown == 1);
+	v->input = (enum input)v->o->input;
+	v->check = check_new(&v->schema, v->o->unknown == 1);
 	make_heads(v);
 	buf_init(&v->data, LIMIT_DATA + 16);
 	buf_init(&v->base64, BASE64_LEN(LIMIT_DATA) + 16);
@@ -400,11 +380,25 @@ release(struct validator *v)
 int
 main(int argc, char **argv)
 {
-	struct validator v = {.out.fd = -1, .rejects.fd = -1};
+	struct options o = {.input = INPUT_UNKNOWN};
+	const struct opt own[] = {
+	    {"schemas", 0, OPT_STR, &o.schemas, "FILE", "the tables and their rules", .env = "EVPIPE_SCHEMAS"},
+	    {"rejects", 0, OPT_STR, &o.rejects, "FILE|fd:N", "write rejected records there; without it: a linter"},
+	    {"unknown", 0, OPT_CHOICE, &o.unknown, NULL, "what to do about members not in the schema", .choices = "reject|drop"},
+	    {"events-only", 0, OPT_FLAG, &o.events_only, NULL, "print bare events, not records"},
+	    {"input", 0, OPT_CHOICE, &o.input, NULL, "what comes in (default: what the first line is)", .choices = "records|bare"},
+	    {"project", 0, OPT_STR, &o.project, "P", "taken as by every tool; nothing here depends on it"},
+	    OPT_END,
+	};
+	const struct opt_spec spec = {
+	    .synopsis = "[--schemas FILE] [--rejects FILE|fd:N] [--unknown reject|drop] [--events-only] "
+			"[--input records|bare] [FILE]",
+	    .summary = "Check events against their schemas: valid ones to standard output, the others rejected.",
+	    .own = own, .shared = common_options(&o.common, false), .max_operands = 1, .see = "ev-validate(1)"};
+	struct validator v = {.o = &o, .out.fd = -1, .rejects.fd = -1};
 	struct err e = {0};
 	char **operands;
 	int n, status = 0;
-	spec.shared = common_options(&o.common, false);
 	if (!common_start("ev-validate", &spec, &o.common, argc, argv, &operands, &n, &status))
 		return status;
 	const char *schemas = schema_path(o.schemas);

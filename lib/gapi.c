@@ -257,9 +257,8 @@ judge(const struct gapi_call *c, const struct http_reply *reply, struct gapi_res
 	    result->reason, *result->reason != '\0' ? ")" : "", advice(reply->status, class));
 }
 
-/* Seconds; the HTTP-date form is rare and answered with the ordinary back-off. */
-static int64_t
-retry_after(const struct http_reply *reply)
+int64_t
+gapi_retry_after(const struct http_reply *reply)
 {
 	int64_t s;
 	if (reply == NULL || !num_i64(http_header(reply, "retry-after"), &s) || s < 0)
@@ -327,7 +326,7 @@ on_reply(void *arg, const struct http_reply *reply)
 		c->refreshed = false;
 	enum err_class class = result.err.class;
 	bool transient = class == ERR_TRANSIENT || class == ERR_QUOTA;
-	if ((result.status == 401 && refresh(c)) || (transient && try_later(c, &result.err, retry_after(reply)))) {
+	if ((result.status == 401 && refresh(c)) || (transient && try_later(c, &result.err, gapi_retry_after(reply)))) {
 		wait_list_add(c);
 		return;
 	}

@@ -248,15 +248,6 @@ session_ok(const struct gcs_upload *u, struct str uri)
 	return uri.n <= SESSION_MAX && (same || str_starts(uri, STR("https://")));
 }
 
-static int64_t
-retry_after(const struct gapi_result *r)
-{
-	int64_t s;
-	if (r->reply == NULL || !num_i64(http_header(r->reply, "retry-after"), &s) || s < 0)
-		return 0;
-	return SECONDS(s < 600 ? s : 600);
-}
-
 /*
  * After a failure that may pass: when to go on, or false with the upload at its end. The session's own
  * counter, for a question that is answered says nothing about the chunk that failed before it.
@@ -266,7 +257,7 @@ back_off(struct gcs_upload *u, const struct gapi_result *r, const struct err *wh
 {
 	int64_t now = clock_now();
 	bool quota = why->class == ERR_QUOTA;
-	if (!retry_next(&u->retry, &u->g->rng, now, retry_after(r), quota, u->g->patience, when)) {
+	if (!retry_next(&u->retry, &u->g->rng, now, gapi_retry_after(r->reply), quota, u->g->patience, when)) {
 		struct err e;
 		err_set(&e, ERR_TRANSIENT, "%s; gave up after %u tries", why->text, u->retry.attempts);
 		finish(u, NULL, &e);
