@@ -219,7 +219,8 @@ static void
 report(const struct puller *p)
 {
 	char extra[256];
-	snprintf(extra, sizeof(extra), "given back %llu, redelivered %llu, lapsed %llu, unknown receipts %llu, refused acks %llu, retries %llu",
+	snprintf(extra, sizeof(extra), "given back %llu, redelivered %llu, lapsed %llu, unknown receipts %llu, refused acks %llu, "
+				       "retries %llu",
 	    (unsigned long long)p->given_back,
 	    (unsigned long long)p->leases.redelivered, (unsigned long long)p->leases.lapsed,
 	    (unsigned long long)p->unknown_receipts, (unsigned long long)p->refused, (unsigned long long)p->g.retries);

@@ -163,7 +163,7 @@ bytes() { # N: so many x
 
 @test "an empty line is an event like any other, and a bad one" {
 	run --separate-stderr -1 ev-validate -q < <(printf '\n \r\n')
-	[ "${stderr_lines[0]%% at*}" = 'stdin:1: bad_json: premature end of text' ]
+	[ "${stderr_lines[0]%% at*}" = 'stdin:1: bad_json: an empty text' ]
 	[ "${#stderr_lines[@]}" = 2 ]
 	ev-validate -q </dev/null
 }
