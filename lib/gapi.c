@@ -16,6 +16,8 @@
 
 #define HEADERS_MAX 12
 #define WARN_EVERY SECONDS(10)
+/* A start check is a small question: who takes it and does not answer it soon is not well. */
+#define SYNC_TIMEOUT SECONDS(15)
 
 struct gapi_call {
 	struct gapi *g;
@@ -470,7 +472,10 @@ gapi_sync(struct gapi *g, const struct gapi_spec *spec, struct buf *out, int *st
 	if (patience == 0 || patience > SECONDS(60))
 		g->patience = SECONDS(60);
 	s.e->class = ERR_NONE;
-	gapi_start(g, spec, on_sync, &s);
+	struct gapi_spec quick = *spec;
+	if (quick.timeout == 0)
+		quick.timeout = SYNC_TIMEOUT;
+	gapi_start(g, &quick, on_sync, &s);
 	while (!s.ended) {
 		set.n = 0;
 		set.wake = gapi_turn(g, clock_now());

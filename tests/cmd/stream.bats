@@ -50,7 +50,9 @@ refused() { # STATUS PATTERN OPTION...
 	export GOOGLE_CLOUD_PROJECT=test
 	refused 64 "'--frist': no such option" --frist lake
 	refused 64 "'-x': no such option" -x
-	refused 64 "'operand': no such option" operand
+	refused 64 "'operand': it takes no operands" operand
+	refused 64 "'': it takes no operands" ''
+	refused 64 "'-': it takes no operands" -
 	refused 64 "it is one of bigquery|lake" --first nowhere
 	refused 64 "it is one of bigquery|lake" --first 'bigquery|lake'
 	refused 64 "it wants a value" --project
@@ -99,6 +101,16 @@ refused() { # STATUS PATTERN OPTION...
 	refused 78 "LD_PRELOAD" --env-file env --project test
 }
 
+@test "a name in an environment file that is no option is warned about, with its line" {
+	start_emu
+	printf '%s\n' 'GOOGLE_CLOUD_PROJECT=test' 'EVPIPE_ROTATE_SECOND=3' 'EVPIPE_CHECK=1' "EVPIPE_BIN=$B" 'EVPIPE_LOG_FORMAT=json' >env
+	run -0 "$stream" --env-file env --check
+	echo "$output"
+	[ "${#lines[@]}" -eq 3 ]
+	jq -e '.severity == "WARNING" and (.message | startswith("\u0027EVPIPE_ROTATE_SECOND\u0027 in line 2 of \u0027env\u0027 "))' <<<"${lines[0]}"
+	jq -e '.message | contains("\u0027EVPIPE_CHECK\u0027 in line 3")' <<<"${lines[1]}"
+}
+
 @test "values of an environment file are data, not commands" {
 	start_emu
 	printf '%s\n' 'EVPIPE_SUBSCRIPTION=$(touch hacked)`touch hacked`; touch hacked' >env
@@ -140,12 +152,32 @@ refused() { # STATUS PATTERN OPTION...
 	[[ $output == *bad.json* ]]
 }
 
-@test "--check pulls nothing and says nothing" {
+@test "--check pulls nothing and says that everything is in its place" {
 	start_emu
 	publish_lines "$(good_order 1)"
 	run -0 "$stream" --project test --check
+	[ "$output" = 'stream: everything is in its place' ]
+	run -0 "$stream" --project test --check -q
 	[ -z "$output" ]
 	[ "$(backlog_of)" = 1 ]
+}
+
+@test "services that cannot be reached: --check gives up by itself with 75, or tells at a signal what it waited for" {
+	export PUBSUB_EMULATOR_HOST=127.0.0.1:1 BIGQUERY_EMULATOR_HOST=127.0.0.1:1 STORAGE_EMULATOR_HOST=127.0.0.1:1
+	in_background "$stream" --project test --check --idle-exit 1
+	first=$PID
+	ERR=err2 in_background "$stream" --project test --check --retry-for 0
+	sleep 2
+	kill -TERM "$PID"
+	status_of "$PID" 5
+	cat err2
+	[ "$STATUS" = 75 ]
+	for tool in ps-pull bq-insert gcs-put dlq-push; do grep -q "^$tool: .*connect" err2; done
+	grep -qx 'stream: got SIGTERM before the first pull' err2
+	status_of "$first" 25
+	cat err
+	[ "$STATUS" = 75 ]
+	[ "$(grep -c 'gave up' err)" = 4 ]
 }
 
 @test "one event goes through, and an idle exit is 0; --first lake does the same" {
