@@ -36,7 +36,7 @@ struct validator {
 	struct buf *heads; /* of each table: what stands between msg and time in a valid record */
 	struct json j;     /* the record's line */
 	struct record record;
-	struct buf data, base64;
+	struct buf head, data, base64;
 	struct sink out, rejects; /* rejects: the linter's messages where there is no --rejects */
 	enum input input;
 	const char *name; /* of the input, for messages */
@@ -265,7 +265,7 @@ read_record(struct validator *v, const struct line *l, struct err *e)
 		return bad_line(v, l, "it is torn (no newline ends it) and was dropped; its writer died", e);
 	if (l->length > LIMIT_LINE)
 		return bad_line(v, l, "a record is at most 16 MiB long", e);
-	if (record_parse(r, &v->j, l->text, e) < 0)
+	if (record_parse_raw(r, &v->j, l->text, &v->head, e) < 0)
 		return err_wrap(e, "cannot read '%s': line %llu", v->name, (unsigned long long)l->number);
 	if (r->kind != RECORD_RAW)
 		return err_set(e, ERR_INPUT, "cannot read '%s': line %llu: it is %s; records come in raw, with members 'msg' and "
@@ -351,6 +351,7 @@ run(struct validator *v, const char *path, struct err *e)
 	v->input = (enum input)v->o->input;
 	v->check = check_new(&v->schema, v->o->unknown == 1);
 	make_heads(v);
+	buf_init(&v->head, LIMIT_LINE);
 	buf_init(&v->data, LIMIT_DATA + 16);
 	buf_init(&v->base64, BASE64_LEN(LIMIT_DATA) + 16);
 	stage_init(&stage, &ops, v, fd, v->name);
@@ -370,6 +371,7 @@ release(struct validator *v)
 	free_heads(v);
 	check_free(v->check);
 	json_release(&v->j);
+	buf_release(&v->head);
 	buf_release(&v->data);
 	buf_release(&v->base64);
 	sink_release(&v->out);

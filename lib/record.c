@@ -1,5 +1,7 @@
 #include "record.h"
 
+#include <string.h>
+
 #include "bounds.h"
 #include "log.h"
 
@@ -85,6 +87,41 @@ record_parse(struct record *r, struct json *j, struct str line, struct err *e)
 	r->event = json_raw(j, r->t_event);
 	r->t_errors = json_get(j, 0, "errors");
 	r->kind = kind_of(r);
+	return 0;
+}
+
+/* Where the line ends as {...,"data":"..."}: the text between those quotes, and what stands before the comma. */
+static bool
+split_data(struct str line, struct str *before, struct str *data)
+{
+	static const char key[] = ",\"data\":\"";
+	const size_t n = sizeof(key) - 1;
+	if (line.n < n + 2 || !str_ends(line, STR("\"}")))
+		return false;
+	const char *quote = memrchr(line.p, '"', line.n - 2);
+	if (quote == NULL || (size_t)(quote - line.p) < n || memcmp(quote + 1 - n, key, n) != 0)
+		return false;
+	*before = (struct str){line.p, (size_t)(quote + 1 - line.p) - n};
+	*data = (struct str){quote + 1, line.n - 2 - (size_t)(quote + 1 - line.p)};
+	return str_find(*data, '\\') == data->n;
+}
+
+int
+record_parse_raw(struct record *r, struct json *j, struct str line, struct buf *head, struct err *e)
+{
+	struct str before, data;
+	struct err ignored;
+	buf_reset(head, 64 * KIB);
+	if (!split_data(line, &before, &data))
+		return record_parse(r, j, line, e);
+	buf_adds(head, before);
+	buf_addc(head, '}');
+	/* A head that is a receipt, msg and nothing that makes it another kind, makes the line a raw record. */
+	if (head->over || record_parse(r, j, buf_str(head), &ignored) < 0 || r->kind != RECORD_RECEIPT)
+		return record_parse(r, j, line, e);
+	r->kind = RECORD_RAW;
+	r->line = line;
+	r->data = data;
 	return 0;
 }
 
