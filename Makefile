@@ -20,7 +20,7 @@ override LDFLAGS  += -fsanitize=$(SAN)
 endif
 # Each tool links only what it calls: ev-validate comes out without network or crypto libraries.
 override LDFLAGS  += -Wl,--as-needed
-LDLIBS            += -lyajl -lz -lcurl -lcrypto -lm
+LDLIBS            += -lyajl -lz -lzstd -lcurl -lcrypto -lm
 
 CMDS    := $(patsubst cmd/%.c,%,$(wildcard cmd/*.c))
 DIRS    := $(patsubst cmd/%/main.c,%,$(wildcard cmd/*/main.c))
@@ -66,7 +66,8 @@ install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR)
 	install -m 0755 $(CMDS:%=$(B)/%) $(DIRS:%=$(B)/%) $(DESTDIR)$(BINDIR)
 	install -m 0755 scripts/stream $(DESTDIR)$(BINDIR)/evpipe-stream
-	install -m 0644 schemas.json $(DESTDIR)$(DATADIR)
+	install -m 0755 scripts/backfill $(DESTDIR)$(BINDIR)/evpipe-backfill
+	install -m 0644 schemas.json scripts/lib/chain.bash $(DESTDIR)$(DATADIR)
 	for m in $(MAN); do d=$(DESTDIR)$(MANDIR)/man$${m##*.}; install -d $$d; install -m 0644 $$m $$d; done
 clean:
 	rm -rf build build-san build-check build-clang

@@ -36,7 +36,7 @@ struct validator {
 	struct buf *heads; /* of each table: what stands between msg and time in a valid record */
 	struct json j;     /* the record's line */
 	struct record record;
-	struct buf head, data, base64;
+	struct buf data, base64;
 	struct sink out, rejects; /* rejects: the linter's messages where there is no --rejects */
 	enum input input;
 	const char *name; /* of the input, for messages */
@@ -265,8 +265,10 @@ read_record(struct validator *v, const struct line *l, struct err *e)
 		return bad_line(v, l, "it is torn (no newline ends it) and was dropped; its writer died", e);
 	if (l->length > LIMIT_LINE)
 		return bad_line(v, l, "a record is at most 16 MiB long", e);
-	if (record_parse_raw(r, &v->j, l->text, &v->head, e) < 0)
+	if (record_parse(r, &v->j, l->text, e) < 0)
 		return err_wrap(e, "cannot read '%s': line %llu", v->name, (unsigned long long)l->number);
+	if (r->kind == RECORD_END)
+		return 0;
 	if (r->kind != RECORD_RAW)
 		return err_set(e, ERR_INPUT, "cannot read '%s': line %llu: it is %s; records come in raw, with members 'msg' and "
 					     "'data'", v->name, (unsigned long long)l->number, record_kind_name(r->kind));
@@ -283,6 +285,11 @@ take_record(struct validator *v, const struct line *l, struct err *e)
 {
 	if (read_record(v, l, e) < 0)
 		return -1;
+	if (v->record.kind == RECORD_END) {
+		if (!v->o->events_only)
+			sink_line(&v->out, l->text);
+		return 0;
+	}
 	struct str text = buf_str(&v->data);
 	const struct verdict *verdict = check_event(v->check, text);
 	if (verdict->nfaults == 0)
@@ -307,7 +314,7 @@ on_line(struct stage *s, const struct line *l, struct err *e)
 	if (v->input == INPUT_UNKNOWN)
 		v->input = guess_input(v, l);
 	int rc = v->input == INPUT_RECORDS ? take_record(v, l, e) : take_bare(v, l, e);
-	v->tally.in += rc == 0;
+	v->tally.in += rc == 0 && !(v->input == INPUT_RECORDS && v->record.kind == RECORD_END);
 	return rc;
 }
 
@@ -351,7 +358,6 @@ run(struct validator *v, const char *path, struct err *e)
 	v->input = (enum input)v->o->input;
 	v->check = check_new(&v->schema, v->o->unknown == 1);
 	make_heads(v);
-	buf_init(&v->head, LIMIT_LINE);
 	buf_init(&v->data, LIMIT_DATA + 16);
 	buf_init(&v->base64, BASE64_LEN(LIMIT_DATA) + 16);
 	stage_init(&stage, &ops, v, fd, v->name);
@@ -371,7 +377,6 @@ release(struct validator *v)
 	free_heads(v);
 	check_free(v->check);
 	json_release(&v->j);
-	buf_release(&v->head);
 	buf_release(&v->data);
 	buf_release(&v->base64);
 	sink_release(&v->out);

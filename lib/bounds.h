@@ -13,6 +13,7 @@
 #define LIMIT_REPLY (64 * MIB)         /* one HTTP reply's body; a full pull is about 20 MB */
 #define LIMIT_HEADERS (64 * KIB)       /* one HTTP reply's headers */
 #define LIMIT_TOKEN (64 * KIB)         /* an access token file */
+#define LIMIT_AWS_FILE (1 * MIB)       /* an AWS profile or credentials file */
 #define LIMIT_SCHEMA_FILE (4 * MIB)    /* schemas.json */
 #define LIMIT_DEPTH 64                 /* nesting of an event */
 #define LIMIT_SCHEMA_DEPTH 15          /* nesting of RECORD fields [BigQuery quota] */

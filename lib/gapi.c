@@ -30,6 +30,7 @@ struct gapi_call {
 	bool once, gzip;
 	int accept;
 	gapi_done *done;
+	http_data *on_data;
 	void *arg;
 	struct http_request *request; /* NULL between tries */
 	struct retry retry;
@@ -316,6 +317,20 @@ gapi_again(const struct gapi_result *result, const struct err *why)
 	return c->again;
 }
 
+static bool
+on_piece(void *arg, int status, struct str headers, struct str piece)
+{
+	struct gapi_call *c = arg;
+	return c->on_data(c->arg, status, headers, piece);
+}
+
+void
+gapi_resume(struct gapi_call *c)
+{
+	if (c->request != NULL)
+		http_resume(c->request);
+}
+
 static void
 on_reply(void *arg, const struct http_reply *reply)
 {
@@ -361,7 +376,8 @@ start_try(struct gapi_call *c)
 		headers[n++] = c->headers[i];
 	headers[n] = NULL;
 	struct http_spec spec = {.method = c->method, .url = c->url, .headers = headers, .body = buf_str(&c->body),
-	    .timeout = c->timeout, .direct = c->g->endpoint.emulator};
+	    .timeout = c->timeout, .direct = c->g->endpoint.emulator,
+	    .on_data = c->on_data != NULL ? on_piece : NULL};
 	c->request = http_start(c->g->http, &spec, on_reply, c);
 }
 
@@ -397,7 +413,7 @@ gapi_start(struct gapi *g, const struct gapi_spec *spec, gapi_done *done, void *
 {
 	struct gapi_call *c = xcalloc(1, sizeof(*c));
 	*c = (struct gapi_call){.g = g, .what = spec->what, .timeout = spec->timeout, .once = spec->once,
-	    .accept = spec->accept, .done = done, .arg = arg};
+	    .accept = spec->accept, .done = done, .on_data = spec->on_data, .arg = arg};
 	c->method = xstrdup(spec->method);
 	c->url = xstrdup(spec->url);
 	c->object = xstrdup(spec->object);

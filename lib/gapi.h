@@ -59,6 +59,7 @@ struct gapi_spec {
 	int64_t timeout;         /* microseconds a try; 0: 120 s */
 	bool gzip;               /* compress the body */
 	bool once;               /* no retry of any kind: the caller decides (resumable uploads) */
+	http_data *on_data;      /* streams a 2xx body there, with done's arg; only with `once`. See http.h */
 	int accept;              /* one more status that is no error, as 308 or 412; 0: none */
 	int64_t when;            /* monotonic: not before; the call then counts as retrying, for it follows a failed one; 0: now */
 };
@@ -87,6 +88,8 @@ void gapi_cancel(struct gapi_call *c);
 bool gapi_waiting(const struct gapi *g);
 /* true once the reply to the current try has begun */
 bool gapi_answering(const struct gapi_call *c);
+/* See http_resume. */
+void gapi_resume(struct gapi_call *c);
 /* Starts the tries that are due at `now`; returns when the next one is (CLOCK_NEVER: none). Once a turn. */
 int64_t gapi_turn(struct gapi *g, int64_t now);
 /*

@@ -40,6 +40,8 @@ struct http_request {
 	struct curl_slist *list;
 	http_done *done;
 	void *arg;
+	http_data *on_data; /* NULL: the body is gathered */
+	bool paused;
 	struct buf body, headers;
 	bool too_large;
 	bool answering;
@@ -111,7 +113,14 @@ static size_t
 on_body(char *p, size_t size, size_t n, void *ctx)
 {
 	struct http_request *r = ctx;
+	long status = 0;
 	r->answering = true;
+	if (r->on_data != NULL)
+		curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status / 100 == 2) {
+		r->paused = !r->on_data(r->arg, (int)status, buf_str(&r->headers), (struct str){p, size * n});
+		return r->paused ? CURL_WRITEFUNC_PAUSE : size * n;
+	}
 	buf_add(&r->body, p, size * n);
 	r->too_large = r->body.over;
 	return r->too_large ? 0 : size * n;
@@ -162,6 +171,17 @@ set_body(CURL *easy, const struct http_spec *spec)
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, spec->method);
 }
 
+/* Of a streamed reply: see http.h. */
+static void
+set_streaming(CURL *easy, int64_t standstill)
+{
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, NULL);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 0L);
+	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((standstill + 999999) / 1000000));
+}
+
 static void
 set_up(struct http_request *r, const struct http_spec *spec)
 {
@@ -169,6 +189,10 @@ set_up(struct http_request *r, const struct http_spec *spec)
 	int64_t timeout = spec->timeout > 0 ? spec->timeout : SECONDS(120);
 	set_protocols(easy);
 	curl_easy_setopt(easy, CURLOPT_URL, spec->url);
+	/* An object may be called "a/../b". */
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+	if (spec->direct)
+		curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -185,8 +209,8 @@ set_up(struct http_request *r, const struct http_spec *spec)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, r);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, r->error);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, r);
-	if (spec->direct)
-		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+	if (spec->on_data != NULL)
+		set_streaming(easy, timeout);
 	set_body(easy, spec);
 	/* Waiting for "100 Continue" costs a round trip, or a second where nobody answers. */
 	r->list = curl_slist_append(NULL, "Expect:");
@@ -203,6 +227,7 @@ http_start(struct http *h, const struct http_spec *spec, http_done *done, void *
 	r->easy = take_easy(h);
 	r->done = done;
 	r->arg = arg;
+	r->on_data = spec->on_data;
 	buf_init(&r->body, LIMIT_REPLY);
 	buf_init(&r->headers, LIMIT_HEADERS);
 	set_up(r, spec);
@@ -322,6 +347,15 @@ http_answering(const struct http_request *r)
 	return r->answering;
 }
 
+void
+http_resume(struct http_request *r)
+{
+	if (!r->paused)
+		return;
+	r->paused = false;
+	curl_easy_pause(r->easy, CURLPAUSE_CONT);
+}
+
 unsigned
 http_active(const struct http *h)
 {
@@ -345,7 +379,13 @@ http_free(struct http *h)
 struct str
 http_header(const struct http_reply *reply, const char *name)
 {
-	struct str rest = reply->headers, want = str_of(name);
+	return http_header_in(reply->headers, name);
+}
+
+struct str
+http_header_in(struct str headers, const char *name)
+{
+	struct str rest = headers, want = str_of(name);
 	while (rest.n > 0) {
 		struct str line = {rest.p, str_find(rest, '\n')};
 		rest = str_skip(rest, line.n + 1);

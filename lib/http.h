@@ -25,13 +25,25 @@ struct http_reply {
 	struct str headers;    /* raw lines, likewise */
 };
 
+/*
+ * Takes a piece of a 2xx reply's body as it comes: true, or false where there is no room for it now. The request then
+ * pauses, holding the sender back, and the same piece comes again after http_resume. headers: the reply's, raw.
+ */
+typedef bool http_data(void *arg, int status, struct str headers, struct str piece);
+
 struct http_spec {
 	const char *method;
 	const char *url;
 	const char *const *headers; /* "Name: value", ended by NULL; may be NULL */
 	struct str body;       /* borrowed until done */
 	int64_t timeout;       /* microseconds for the whole exchange; 0: 120 s */
-	bool direct;           /* no proxy, whatever the environment says: an emulator on this machine or beside it */
+	bool direct;           /* past any proxy: an emulator's and a metadata server's answers are for this machine alone */
+	/*
+	 * NULL: the body is gathered. Otherwise a 2xx body goes there, with the reply's own encoding untouched, in an
+	 * exchange that may last as long as it moves (timeout is then for a standstill), over HTTP/1.1, whose connection
+	 * holds the sender back while it pauses.
+	 */
+	http_data *on_data;
 };
 
 typedef void http_done(void *arg, const struct http_reply *reply);
@@ -44,9 +56,13 @@ struct http_request *http_start(struct http *h, const struct http_spec *spec, ht
 void http_cancel(struct http_request *r);
 /* true once the first byte of the reply came */
 bool http_answering(const struct http_request *r);
+/* Goes on with a request that on_data paused; on_data may be called from within. Nothing happens to one that goes. */
+void http_resume(struct http_request *r);
 unsigned http_active(const struct http *h);
 void http_free(struct http *h);
 
+/* The same from raw header lines. */
+struct str http_header_in(struct str headers, const char *name);
 /* A reply header's value, or STR_NONE. Names are compared without case. */
 struct str http_header(const struct http_reply *reply, const char *name);
 

@@ -9,7 +9,8 @@ const char *
 record_kind_name(enum record_kind k)
 {
 	static const char *const names[] = {
-	    "a bare event", "a raw record", "a valid record", "a rejected record", "a receipt", "an object line"};
+	    "a bare event", "a raw record", "a valid record", "a rejected record", "a receipt",
+	    "a file's end", "an object line"};
 	return names[k];
 }
 
@@ -46,7 +47,9 @@ kind_of(const struct record *r)
 		return RECORD_VALID;
 	if (r->t_errors != JSON_NONE)
 		return RECORD_REJECTED;
-	return r->data.p != NULL ? RECORD_RAW : RECORD_RECEIPT;
+	if (r->data.p != NULL)
+		return RECORD_RAW;
+	return r->end >= 0 ? RECORD_END : RECORD_RECEIPT;
 }
 
 static int
@@ -62,12 +65,57 @@ parse_msg(struct record *r, const struct json *j, struct err *e)
 	return 0;
 }
 
+#define HEAD_MAX 4096 /* bytes of a raw record before its data that are worth a copy */
+
+/* Could s, which holds no quote, stand in a JSON string without an escape? Eight bytes at a time. */
+static bool
+is_plain(struct str s)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;
+	uint64_t bad = 0, w;
+	for (size_t i = 0; i < s.n; i += sizeof(w)) {
+		size_t n = s.n - i < sizeof(w) ? s.n - i : sizeof(w);
+		w = ones * 'A';
+		memcpy(&w, s.p + i, n);
+		uint64_t slash = w ^ ones * '\\';
+		/* not ASCII; below a blank; a backslash */
+		bad |= (w | (w - ones * 0x20) | (slash - ones)) & tops;
+	}
+	return bad == 0;
+}
+
+/*
+ * Our writers put the data last, and they are most of the line: {"msg":{...},"data":"BASE64"}. A plain text needs no
+ * parser, so the line is parsed as if its data were empty, and their token is set afterwards. false where the line
+ * is anything else, and j is to be filled anew.
+ */
+static bool
+parse_raw(struct json *j, struct str line)
+{
+	char head[HEAD_MAX + 2];
+	if (line.n < 64 || line.p[line.n - 1] != '}' || line.p[line.n - 2] != '"')
+		return false;
+	const char *quote = memrchr(line.p, '"', line.n - 2);
+	size_t n = quote != NULL ? (size_t)(quote - line.p) + 1 : 0;
+	struct str data = {line.p + n, line.n - 2 - n};
+	if (n == 0 || n > HEAD_MAX || !str_ends((struct str){line.p, n - 1}, STR(",\"data\":")) || !is_plain(data))
+		return false;
+	memcpy(head, line.p, n);
+	memcpy(head + n, "\"}", 2);
+	if (json_parse(j, (struct str){head, n + 2}) != JSON_OK || j->tok[j->n - 1].at != n)
+		return false;
+	j->text = line;
+	j->tok[0].len = (uint32_t)line.n;
+	j->tok[j->n - 1].len = (uint32_t)data.n;
+	return true;
+}
+
 int
 record_parse(struct record *r, struct json *j, struct str line, struct err *e)
 {
-	*r = (struct record){.line = line, .t_msg = JSON_NONE, .t_attributes = JSON_NONE, .t_event = JSON_NONE,
+	*r = (struct record){.end = -1, .line = line, .t_msg = JSON_NONE, .t_attributes = JSON_NONE, .t_event = JSON_NONE,
 	    .t_errors = JSON_NONE};
-	if (json_read(j, line, e) < 0)
+	if (!parse_raw(j, line) && json_read(j, line, e) < 0)
 		return -1;
 	if (!json_is(j, 0, JSON_OBJECT))
 		return err_set(e, ERR_INPUT, "it is no JSON object");
@@ -86,42 +134,10 @@ record_parse(struct record *r, struct json *j, struct str line, struct err *e)
 		return err_set(e, ERR_INPUT, "its member 'event' is not an object");
 	r->event = json_raw(j, r->t_event);
 	r->t_errors = json_get(j, 0, "errors");
+	uint32_t end = json_get(j, 0, "end");
+	if (end != JSON_NONE && r->source.p != NULL && (!json_i64(j, end, &r->end) || r->end < 0))
+		r->end = -1;
 	r->kind = kind_of(r);
-	return 0;
-}
-
-/* Where the line ends as {...,"data":"..."}: the text between those quotes, and what stands before the comma. */
-static bool
-split_data(struct str line, struct str *before, struct str *data)
-{
-	static const char key[] = ",\"data\":\"";
-	const size_t n = sizeof(key) - 1;
-	if (line.n < n + 2 || !str_ends(line, STR("\"}")))
-		return false;
-	const char *quote = memrchr(line.p, '"', line.n - 2);
-	if (quote == NULL || (size_t)(quote - line.p) < n || memcmp(quote + 1 - n, key, n) != 0)
-		return false;
-	*before = (struct str){line.p, (size_t)(quote + 1 - line.p) - n};
-	*data = (struct str){quote + 1, line.n - 2 - (size_t)(quote + 1 - line.p)};
-	return str_find(*data, '\\') == data->n;
-}
-
-int
-record_parse_raw(struct record *r, struct json *j, struct str line, struct buf *head, struct err *e)
-{
-	struct str before, data;
-	struct err ignored;
-	buf_reset(head, 64 * KIB);
-	if (!split_data(line, &before, &data))
-		return record_parse(r, j, line, e);
-	buf_adds(head, before);
-	buf_addc(head, '}');
-	/* A head that is a receipt, msg and nothing that makes it another kind, makes the line a raw record. */
-	if (head->over || record_parse(r, j, buf_str(head), &ignored) < 0 || r->kind != RECORD_RECEIPT)
-		return record_parse(r, j, line, e);
-	r->kind = RECORD_RAW;
-	r->line = line;
-	r->data = data;
 	return 0;
 }
 
@@ -173,4 +189,12 @@ record_write_receipt(struct buf *out, struct str id)
 	buf_addz(out, "{\"msg\":{\"id\":\"");
 	buf_adds(out, id);
 	buf_addz(out, "\"}}");
+}
+
+void
+record_write_end(struct buf *out, struct str source, uint64_t n)
+{
+	buf_addz(out, "{\"msg\":{\"source\":\"");
+	buf_adds(out, source);
+	buf_addf(out, "\"},\"end\":%llu}", (unsigned long long)n);
 }

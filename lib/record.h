@@ -18,6 +18,7 @@ enum record_kind {
 	RECORD_VALID,    /* msg, type, table, time, event */
 	RECORD_REJECTED, /* msg, data, stage, errors */
 	RECORD_RECEIPT,  /* msg alone, or with count */
+	RECORD_END,      /* msg.source, end: a file was read to its end (see record_write_end) */
 	RECORD_OBJECT,   /* object, generation, ... (gcs-put --objects) */
 };
 
@@ -31,6 +32,7 @@ struct record {
 	struct str type, table, time; /* between quotes; only where free of escapes, else STR_NONE */
 	struct str event;  /* raw object */
 	uint32_t t_msg, t_attributes, t_event, t_errors; /* tokens in the struct json, or JSON_NONE */
+	int64_t end;       /* of RECORD_END: how many records the file had */
 };
 
 /*
@@ -38,12 +40,6 @@ struct record {
  * ("msg.id is not a string"). j holds the line's tokens afterwards.
  */
 int record_parse(struct record *r, struct json *j, struct str line, struct err *e);
-/*
- * The same, faster for raw records as our tools write them: their data, last in the line, are left unread but for escapes, so
- * that decoding them is the check. What comes before is copied to head, which the views borrow from too. Other lines go to
- * record_parse.
- */
-int record_parse_raw(struct record *r, struct json *j, struct str line, struct buf *head, struct err *e);
 /*
  * Takes a line of a record stream (not a bare file): 1; 0 where it is torn, the last one without its newline: a message
  * says so, and the tool drops it and ends with 65 when all else is done; -1 with ERR_INPUT, the stream's name and the
@@ -66,5 +62,12 @@ void record_write_rejected(struct buf *out, struct str msg, struct str data_base
     const struct record_fault *faults, size_t n);
 /* Appends {"msg":{"id":"ID"}}: id between its quotes as it came. */
 void record_write_receipt(struct buf *out, struct str id);
+/*
+ * Appends {"msg":{"source":"SOURCE"},"end":N}, source between its quotes: what ev-read writes behind the last
+ * record of each file, N being how many it wrote. Stages pass it on in its place. gcs-put stores what it has
+ * of a file only then, for a stream that was cut off looks like one that ended, and half a file's objects are
+ * not those that reading it again makes.
+ */
+void record_write_end(struct buf *out, struct str source, uint64_t n);
 
 #endif

@@ -12,7 +12,9 @@ struct tally {
 
 /*
  * Logs "in 12, done 10, rejected 2, in flight 0" and what follows in extra (may be NULL); in flight is the
- * difference. Returns 0, or -1 after an error message where done + rejected is more than in: a bug (70).
+ * difference. Where EVPIPE_TALLY names a file, the same is appended there as a line of JSON, for the script
+ * that started the tool and adds up. Returns 0, or -1 after an error message where done + rejected is more
+ * than in: a bug (70).
  */
 int tally_report(const struct tally *t, const char *extra);
 

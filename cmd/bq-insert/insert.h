@@ -44,6 +44,14 @@ struct row {
 	char line[];
 };
 
+/* A file's end among the records: it goes on when all that came before it has. */
+struct end {
+	struct end *next;
+	uint64_t after; /* records that came in before */
+	char *line;
+	size_t n;
+};
+
 /* Scratch memory for writing rows. */
 struct row_writer {
 	struct json event;
@@ -75,6 +83,7 @@ struct insert {
 	struct table *tables;
 	char *project, *dataset;
 	struct batch *batch;
+	struct end *ends, **last_end;
 	struct request *requests;
 	struct json json;
 	struct row_writer writer;

@@ -50,6 +50,37 @@ add_row(struct insert *in, const struct record *r, struct err *e)
 	return 0;
 }
 
+static void
+add_end(struct insert *in, struct str line)
+{
+	struct end *end = xcalloc(1, sizeof(*end));
+	*end = (struct end){.after = in->tally.in, .line = str_dup(line), .n = line.n};
+	if (in->ends == NULL)
+		in->last_end = &in->ends;
+	*in->last_end = end;
+	in->last_end = &end->next;
+}
+
+static void
+drop_end(struct insert *in)
+{
+	struct end *end = in->ends;
+	in->ends = end->next;
+	free(end->line);
+	free(end);
+}
+
+/* Receipts need no ends. */
+static void
+pass_ends(struct insert *in)
+{
+	while (in->ends != NULL && in->ends->after <= in->tally.done + in->tally.rejected) {
+		if (!in->o.receipts)
+			sink_line(&in->out, (struct str){in->ends->line, in->ends->n});
+		drop_end(in);
+	}
+}
+
 static int
 on_line(struct stage *s, const struct line *l, struct err *e)
 {
@@ -59,6 +90,10 @@ on_line(struct stage *s, const struct line *l, struct err *e)
 	if (rc <= 0) {
 		in->torn = in->torn || rc == 0;
 		return rc;
+	}
+	if (r.kind == RECORD_END) {
+		add_end(in, l->text);
+		return 0;
 	}
 	if (add_row(in, &r, e) < 0)
 		return err_wrap(e, "cannot use line %llu of '%s'", (unsigned long long)l->number, INPUT_NAME);
@@ -103,6 +138,7 @@ pass_on(struct insert *in)
 {
 	struct row *r;
 	bool rejected;
+	pass_ends(in);
 	while (in->failed.class != ERR_INPUT && stage_pending(&in->stage) < LIMIT_OUTPUT &&
 	    (r = batch_pop(in->batch, &rejected)) != NULL) {
 		if (rejected) {
@@ -115,6 +151,7 @@ pass_on(struct insert *in)
 				sink_line(&in->out, (struct str){r->line, r->n});
 		}
 		row_free(r);
+		pass_ends(in);
 	}
 	receipts_flush(&in->receipts);
 }
@@ -205,6 +242,8 @@ work(struct insert *in, const char *dataset)
 static void
 release(struct insert *in)
 {
+	while (in->ends != NULL)
+		drop_end(in);
 	gapi_release(&in->gapi);
 	http_free(in->http);
 	for (uint32_t i = 0; in->tables != NULL && i < in->schema.ntables; i++)

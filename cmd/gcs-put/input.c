@@ -1,6 +1,7 @@
 #include "put.h"
 
 #include "clock.h"
+#include "log.h"
 #include "receipt.h"
 #include "time.h"
 
@@ -84,6 +85,20 @@ close_all(struct put *p, struct err *e)
 	return 0;
 }
 
+void
+input_cut(struct put *p)
+{
+	if (p->lake.oldest == NULL)
+		return;
+	log_error("cannot store the rest of '%.*s': the stream was cut off before its end, which ev-read "
+	          "--mark-ends "
+		  "tells; read it again",
+	    STR_ARG(buf_str(&p->source)));
+	p->cut = true;
+	while (p->lake.oldest != NULL)
+		object_drop((struct object *)p->lake.oldest);
+}
+
 /*
  * Objects never cross a file's end, so that reading it again makes the same ones. Several subscriptions may
  * share objects; what matters there is the id.
@@ -92,11 +107,26 @@ static int
 change_source(struct put *p, struct str source, struct err *e)
 {
 	bool file = receipt_source_is_file(source);
-	if ((file || p->lake.by_source) && close_all(p, e) < 0)
+	if (p->lake.by_source)
+		input_cut(p);
+	else if (file && close_all(p, e) < 0)
 		return -1;
 	p->lake.by_source = file;
 	buf_reset(&p->source, 4 * KIB);
 	buf_adds(&p->source, source);
+	return 0;
+}
+
+/* A file's end, at which its objects are whole. */
+static int
+end_source(struct put *p, struct str source, struct err *e)
+{
+	if (!str_eq(source, buf_str(&p->source)) && change_source(p, source, e) < 0)
+		return -1;
+	if (p->lake.by_source && close_all(p, e) < 0)
+		return -1;
+	buf_reset(&p->source, 4 * KIB);
+	p->lake.by_source = false;
 	return 0;
 }
 
@@ -150,8 +180,9 @@ find_object(struct put *p, const struct entry *x, struct err *e)
 }
 
 /*
- * The id and the event are laid side by side, so that the sums and the spool each take them at once. For a record without
- * an id its number stands in: equal events in two objects are two events, and the same input again makes the same objects.
+ * The id and the event are laid side by side, so that the sums and the spool each take them at once. For a
+ * record without an id its number stands in: equal events in two objects are two events, and the same input
+ * again makes the same objects.
  */
 static int
 add(struct put *p, struct object *o, const struct entry *x, struct err *e)
@@ -192,7 +223,11 @@ take(struct put *p, const struct line *l, struct err *e)
 	struct lake_part *full;
 	if (l->length > l->text.n)
 		return err_set(e, ERR_INPUT, "it is longer than %llu bytes", (unsigned long long)LIMIT_LINE);
-	if (record_parse(&r, &p->json, l->text, e) < 0 || read_entry(p, &r, &x, e) < 0)
+	if (record_parse(&r, &p->json, l->text, e) < 0)
+		return -1;
+	if (r.kind == RECORD_END)
+		return end_source(p, r.source, e);
+	if (read_entry(p, &r, &x, e) < 0)
 		return -1;
 	struct str source = r.source.p != NULL ? r.source : STR("");
 	if (!str_eq(source, buf_str(&p->source)) && change_source(p, source, e) < 0)

@@ -34,6 +34,8 @@ close_due(struct put *p, struct err *e)
 {
 	struct stage *s = &p->stage;
 	struct lake_part *part;
+	if (s->drained && p->lake.by_source)
+		input_cut(p);
 	if (!wants(s) || stage_pending(s) >= LIMIT_OUTPUT)
 		lake_not_idle(&p->lake, s->now);
 	while ((part = s->drained ? p->lake.oldest : lake_due(&p->lake, s->now)) != NULL) {
@@ -123,6 +125,9 @@ run(struct put *p, struct err *e)
 		return err_set(e, ERR_INPUT,
 		    "cannot read '%s': line %" PRIu64 ", the last, is torn (no newline) and dropped",
 		    p->stage.in.name, p->torn);
+	if (p->cut)
+		return err_set(e, ERR_TRANSIENT,
+		    "cannot store all of '%s': it was cut off in the middle of a file", p->stage.in.name);
 	return 0;
 }
 

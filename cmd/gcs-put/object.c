@@ -72,6 +72,12 @@ object_free(struct object *o)
 	free(o);
 }
 
+void
+object_drop(struct object *o)
+{
+	object_free(o);
+}
+
 static int
 content_rewind(void *arg, struct err *e)
 {

@@ -74,17 +74,22 @@ struct put {
 	struct buf partial;    /* owed lines that are being written */
 	struct err failed;     /* an upload's; class ERR_NONE: none */
 	uint64_t torn;         /* the number of the last line where it was torn */
+	bool cut;              /* a file's end did not come */
 	struct tally tally;
 	uint64_t nobjects, nexisted, nbytes;
 };
 
 /* input.c */
 int input_line(struct put *p, const struct line *l, struct err *e);
+/* No more of the file at hand will come, and its end did not: what is open of it is dropped. */
+void input_cut(struct put *p);
 
 /* object.c */
 struct object *object_new(struct put *p, const char *type, struct str table);
 /* Takes it out of the book; from now on it waits to be uploaded. */
 int object_close(struct object *o, struct err *e);
+/* Forgets an open one. */
+void object_drop(struct object *o);
 /* Starts uploads as far as they may. */
 int objects_upload(struct put *p, struct err *e);
 /* Writes what is owed for stored objects, as far as the output takes it. */

@@ -453,3 +453,21 @@ out_has() {
 	[ "$status" = 75 ]
 	grep -q "cannot connect\|Could not connect\|Couldn't connect\|Connection refused" err
 }
+
+@test "a file's end passes behind what came before it, rejected or stored; --receipts writes none" {
+	local i
+	for i in 1 2 3; do
+		printf '{"msg":{"source":"f%d@1"},"end":1}\n' "$((i - 1))"
+		printf '{"msg":{"id":"f%d@1:1","source":"f%d@1"},"type":"order","table":"orders","time":"2025-02-08T13:09:00Z","event":' "$i" "$i"
+		jq -cn --arg id "$i" '{event_type: "order", order_id: $id, customer_id: "c", order_date: "2025-02-08T13:09:00Z", status: "pending",
+		    total_amount: 1, items: [], shipping_address: {street: "s", city: "c", country: "n"}} | if $id == "2" then .total_amount = "x" else . end' |
+		    sed 's/$/}/'
+	done > in
+	echo '{"msg":{"source":"f3@1"},"end":1}' >> in
+	run -0 --separate-stderr "$BIN/bq-insert" --batch-rows 1 --rejects bad "p:$D" < in
+	[ "$(jq -c '.end // .msg.id' <<< "$output" | wc -l)" = 6 ]
+	[ "$(jq -r '.msg.source' <<< "$output" | paste -sd ' ')" = 'f0@1 f1@1 f1@1 f2@1 f3@1 f3@1' ]
+	[[ $stderr == *"in 3, done 2, rejected 1"* ]]
+	run -0 --separate-stderr "$BIN/bq-insert" --receipts --rejects bad "p:$D" < in
+	[[ $output != *end* ]]
+}

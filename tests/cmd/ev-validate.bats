@@ -227,3 +227,14 @@ bytes() { # N: so many x
 		ev-validate -q --schemas schemas.json >out
 	[ "$(jq -r .table out)" = refunds ]
 }
+
+@test "a file's end passes in its place, is no event, and is nothing to --events-only" {
+	end() { printf '{"msg":{"source":"%s"},"end":%d}\n' "$1" "$2"; }
+	{ end a@1 0; raw b@1:1 "$LOGIN"; raw b@1:2 nonsense; end b@1 2; raw c@1:1 "$LOGIN"; } >in
+	ev-validate --rejects bad <in >out 2>err
+	[ "$(jq -c '.end // .msg.id' out | paste -sd ' ')" = '0 "b@1:1" 2 "c@1:1"' ]
+	sed -n 3p out | cmp - <(end b@1 2)
+	grep 'in 3, done 2, rejected 1' err
+	ev-validate --events-only --rejects bad <in >out
+	[ "$(grep -c user_activity out)" = "$(wc -l <out)" ]
+}

@@ -37,7 +37,7 @@ faults() {
 	curl -sSf -X PUT "http://$HOST/emu/faults" -d "{\"rules\":[$1]}" > curl.out
 }
 
-# records N [SOURCE [TYPES]]: N valid records, a minute apart, of the types in turn
+# records N [SOURCE [TYPES]]: N valid records, a minute apart, of the types in turn; a file's with its end
 records() {
 	awk -v n="$1" -v source="${2:-projects/p/subscriptions/s}" -v types="${3:-order inventory}" 'BEGIN {
 		k = split(types, type, " ")
@@ -49,6 +49,8 @@ records() {
 			printf "\"type\":\"%s\",\"table\":\"%ss\",\"time\":\"2025-01-%02dT03:04:05Z\",", t, t, i % 3 + 1
 			printf "\"event\":{\"event_type\":\"%s\", \"n\":%d ,\"text\":\"\\u00e9 caf\303\251\"}}\n", t, i
 		}
+		if (source !~ /^projects/)
+			printf "{\"msg\":{\"source\":\"%s\"},\"end\":%d}\n", source, n
 	}'
 }
 
@@ -166,6 +168,43 @@ objects() {
 	while read -r line; do echo "$line"; done < in |
 	    "$BIN/gcs-put" --rotate-seconds 0.001 --idle-seconds 0.001 --max-held 1 --max-held-bytes 1 "$url" > out
 	objects | cmp - before
+}
+
+@test "a file that was cut off: its whole objects are kept, the rest is not, and reading it again makes the same" {
+	records 40 gs://b/one@1 > whole
+	"$BIN/gcs-put" --rotate-bytes 800 "$url" < whole > out
+	objects > want
+	rm -r "$lake"
+	curl -sf "http://$HOST/storage/v1/b/p-events-output/o?prefix=t$BATS_TEST_NUMBER/" | jq -r '.items[].name' |
+	    while read -r name; do curl -sf -X DELETE "http://$HOST/storage/v1/b/p-events-output/o/${name//\//%2F}"; done
+	for n in 1 7 19 33 40; do
+		run -75 --separate-stderr "$BIN/gcs-put" --rotate-bytes 800 --objects "$url" < <(head -n "$n" whole)
+		[[ $stderr == *"cannot store the rest of 'gs://b/one@1': the stream was cut off before its end, which ev-read --mark-ends tells"* ]]
+		objects | comm -13 want - | { run -1 grep .; }
+	done
+	# the next file begins without the end of this one
+	run -75 --separate-stderr "$BIN/gcs-put" "$url/other" < <(head -n 3 whole; records 4 gs://b/two@2)
+	[ "$output" = '{"msg":{"source":"gs://b/two@2"},"count":2}
+{"msg":{"source":"gs://b/two@2"},"count":2}' ]
+	run -0 --separate-stderr "$BIN/gcs-put" --rotate-bytes 800 --objects "$url" < whole
+	objects | grep -v /other/ | cmp - want
+	# what was there already has a line, without a generation
+	[ "$(jq -s 'map(.rows) | add' <<< "$output")" = 40 ]
+	[ "$(jq -s 'map(select(.generation == "")) | length == 2' <<< "$output")" = true ]
+	# a file without any record is a file
+	run -0 --separate-stderr "$BIN/gcs-put" "$url" <<< '{"msg":{"source":"gs://b/empty@1"},"end":0}'
+	[ "$output" = "" ]
+}
+
+@test "--by event: files make the same objects by type and day again" {
+	{ records 20 gs://b/one@1; records 9 gs://b/two@2; } > in
+	"$BIN/gcs-put" --by event --objects "$url" < in > first
+	[ "$(wc -l < first)" = 12 ]
+	objects > before
+	"$BIN/gcs-put" --by event --objects --rotate-seconds 0.001 --max-held 1 "$url" < in > second
+	objects | cmp - before
+	[ "$(jq -r .generation second | sort -u)" = "" ]
+	cmp <(jq -c 'del(.generation)' first | sort) <(jq -c 'del(.generation)' second | sort)
 }
 
 @test "no object is larger than --rotate-bytes, but for a single event" {

@@ -1,0 +1,320 @@
+#include "gcsread.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bounds.h"
+#include "clock.h"
+#include "log.h"
+#include "num.h"
+#include "xalloc.h"
+
+#define FIELDS "items(name,generation,size,updated),nextPageToken"
+#define STANDSTILL SECONDS(60)
+#define WHAT_READ "read"
+
+struct gcs_listing {
+	struct gapi_call *call;
+	bool one;        /* an object, not a page of them */
+	char *label;
+	gcs_each *each;
+	gcs_page *page;
+	void *arg;
+};
+
+static void
+free_listing(struct gcs_listing *l)
+{
+	free(l->label);
+	free(l);
+}
+
+void
+gcs_listing_cancel(struct gcs_listing *l)
+{
+	if (l == NULL)
+		return;
+	gapi_cancel(l->call);
+	free_listing(l);
+}
+
+static int
+take_item(const struct gcs_listing *l, const struct json *j, uint32_t t, struct buf *text, struct err *e)
+{
+	struct gcs_item item = {.generation = json_text(j, json_get(j, t, "generation")),
+	    .updated = json_text(j, json_get(j, t, "updated"))};
+	int64_t generation;
+	buf_reset(text, 4 * KIB);
+	item.name = json_string(j, json_get(j, t, "name"), text);
+	bool fine = item.name.n > 0 && num_i64(item.generation, &generation) && json_i64(j, json_get(j, t, "size"), &item.size) &&
+	    item.size >= 0 && str_find(item.updated, '\\') == item.updated.n;
+	if (!fine)
+		return err_set(e, ERR_TRANSIENT, "the reply lacks an object's name, generation or size");
+	l->each(l->arg, &item);
+	return 0;
+}
+
+static int
+check_items(const struct json *j, uint32_t items, struct err *e)
+{
+	if (items != JSON_NONE && !json_is(j, items, JSON_ARRAY))
+		return err_set(e, ERR_TRANSIENT, "the reply's items are no array");
+	return 0;
+}
+
+/* 0, or -1 where the reply is not what it should be. Nothing is handed out of a reply that is cut. */
+static int
+take_page(const struct gcs_listing *l, struct json *j, struct str body, struct str *token, struct buf *scratch, struct err *e)
+{
+	struct buf text = BUF_INIT(64 * KIB);
+	int rc = -1;
+	if (json_read(j, body, e) < 0)
+		goto out;
+	if (l->one) {
+		rc = take_item(l, j, 0, &text, e);
+		goto out;
+	}
+	uint32_t items = json_get(j, 0, "items");
+	if (check_items(j, items, e) < 0)
+		goto out;
+	for (uint32_t t = items + 1; items != JSON_NONE && t < json_end(j, items); t = j->tok[t].next) {
+		if (take_item(l, j, t, &text, e) < 0)
+			goto out;
+	}
+	*token = json_string(j, json_get(j, 0, "nextPageToken"), scratch);
+	rc = 0;
+out:
+	e->class = rc < 0 ? ERR_TRANSIENT : e->class;
+	buf_release(&text);
+	return rc;
+}
+
+static void
+on_listed(void *arg, const struct gapi_result *r)
+{
+	struct gcs_listing *l = arg;
+	struct json j = {0};
+	struct buf scratch = BUF_INIT(64 * KIB);
+	struct str token = STR("");
+	struct err e = r->err;
+	if (e.class == ERR_NONE && take_page(l, &j, r->reply->body, &token, &scratch, &e) < 0) {
+		err_wrap(&e, "cannot list '%s'", l->label);
+		if (gapi_again(r, &e))
+			goto out;
+	}
+	l->page(l->arg, token, e.class != ERR_NONE ? &e : NULL, r->status);
+	free_listing(l);
+out:
+	buf_release(&scratch);
+	json_release(&j);
+}
+
+static struct gcs_listing *
+start_listing(struct gapi *g, struct buf *url, const char *label, bool one, gcs_each *each, gcs_page *page, void *arg)
+{
+	struct gcs_listing *l = xcalloc(1, sizeof(*l));
+	*l = (struct gcs_listing){.one = one, .label = xstrdup(label), .each = each, .page = page, .arg = arg};
+	struct gapi_spec spec = {.method = "GET", .url = buf_cstr(url), .what = one ? "read" : "list", .object = label};
+	l->call = gapi_start(g, &spec, on_listed, l);
+	return l;
+}
+
+static void
+object_url(struct buf *url, const struct gapi *g, const char *bucket, struct str name)
+{
+	buf_addf(url, "%s/storage/v1/b/", g->endpoint.base);
+	url_encode(url, str_of(bucket));
+	buf_addz(url, "/o");
+	if (name.n > 0) {
+		buf_addc(url, '/');
+		url_encode(url, name);
+	}
+}
+
+struct gcs_listing *
+gcs_list(struct gapi *g, const char *bucket, struct str prefix, struct str token, gcs_each *each, gcs_page *page, void *arg)
+{
+	struct buf url = BUF_INIT(64 * KIB);
+	char *label = xasprintf("gs://%s", bucket);
+	object_url(&url, g, bucket, STR(""));
+	buf_addz(&url, "?maxResults=1000&fields=");
+	url_encode(&url, STR(FIELDS));
+	buf_addz(&url, "&prefix=");
+	url_encode(&url, prefix);
+	if (token.n > 0) {
+		buf_addz(&url, "&pageToken=");
+		url_encode(&url, token);
+	}
+	struct gcs_listing *l = start_listing(g, &url, label, false, each, page, arg);
+	free(label);
+	buf_release(&url);
+	return l;
+}
+
+struct gcs_listing *
+gcs_stat(struct gapi *g, const char *bucket, struct str name, gcs_each *each, gcs_page *page, void *arg)
+{
+	struct buf url = BUF_INIT(64 * KIB);
+	char *label = xasprintf("gs://%s/%.*s", bucket, STR_ARG(name));
+	object_url(&url, g, bucket, name);
+	struct gcs_listing *l = start_listing(g, &url, label, true, each, page, arg);
+	free(label);
+	buf_release(&url);
+	return l;
+}
+
+/* ---- reading ---- */
+
+struct gcs_read {
+	struct gapi *g;
+	struct gapi_call *call;
+	char *label, *url;
+	uint64_t at, size;   /* the next byte that is wanted; the object's end */
+	uint64_t skip;       /* bytes of the reply that came before */
+	bool begun;          /* the reply's headers were looked at */
+	struct retry retry;
+	gcs_read_data *data;
+	gcs_read_end *end;
+	void *arg;
+};
+
+static void start_read(struct gcs_read *r, int64_t when);
+
+static void
+free_read(struct gcs_read *r)
+{
+	free(r->label);
+	free(r->url);
+	free(r);
+}
+
+void
+gcs_read_cancel(struct gcs_read *r)
+{
+	if (r == NULL)
+		return;
+	if (r->call != NULL)
+		gapi_cancel(r->call);
+	free_read(r);
+}
+
+void
+gcs_read_resume(struct gcs_read *r)
+{
+	if (r->call != NULL)
+		gapi_resume(r->call);
+}
+
+/* A service may answer a range with the whole: what was read already is then passed over. */
+static bool
+on_piece(void *arg, int status, struct str headers, struct str piece)
+{
+	struct gcs_read *r = arg;
+	(void)headers;
+	if (!r->begun)
+		r->skip = status == 206 ? 0 : r->at;
+	r->begun = true;
+	if (r->skip >= piece.n) {
+		r->skip -= piece.n;
+		return true;
+	}
+	struct str fresh = str_skip(piece, (size_t)r->skip);
+	if (fresh.n > r->size - r->at)
+		fresh.n = (size_t)(r->size - r->at);
+	if (fresh.n > 0 && !r->data(r->arg, fresh))
+		return false;
+	r->skip = 0;
+	r->at += fresh.n;
+	if (fresh.n > 0)
+		retry_reset(&r->retry);
+	return true;
+}
+
+static void
+finish(struct gcs_read *r, const struct err *e, bool changed)
+{
+	r->end(r->arg, e, changed);
+	free_read(r);
+}
+
+static int64_t
+retry_after(const struct gapi_result *r)
+{
+	int64_t s;
+	if (r->reply == NULL || !num_i64(http_header(r->reply, "retry-after"), &s) || s < 0)
+		return 0;
+	return SECONDS(s < 600 ? s : 600);
+}
+
+static void
+go_on(struct gcs_read *r, const struct gapi_result *result, const struct err *why)
+{
+	int64_t now = clock_now(), when;
+	struct err e = *why;
+	if (!retry_next(&r->retry, &r->g->rng, now, retry_after(result), e.class == ERR_QUOTA, r->g->patience, &when)) {
+		e.class = ERR_TRANSIENT;
+		err_wrap(&e, "gave up after %u tries", r->retry.attempts);
+		finish(r, &e, false);
+		return;
+	}
+	r->g->retries++;
+	if (r->retry.attempts > 1)
+		log_warn("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->at, (double)(when - now) / 1e6);
+	else
+		log_debug("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->at, (double)(when - now) / 1e6);
+	start_read(r, when);
+}
+
+static void
+on_read(void *arg, const struct gapi_result *result)
+{
+	struct gcs_read *r = arg;
+	struct err e = result->err;
+	r->call = NULL;
+	if (e.class == ERR_NONE && r->at == r->size) {
+		finish(r, NULL, false);
+	} else if (result->status == 404 || result->status == 412 || result->status == 416) {
+		err_set(&e, ERR_TRANSIENT, "cannot read '%s': it changed while it was being read, at byte %llu of %llu; it is read "
+		    "as it is now by the next run", r->label, (unsigned long long)r->at, (unsigned long long)r->size);
+		finish(r, &e, true);
+	} else if (e.class == ERR_NONE) {
+		err_set(&e, ERR_TRANSIENT, "cannot read '%s': the reply ends at byte %llu of %llu", r->label,
+		    (unsigned long long)r->at, (unsigned long long)r->size);
+		go_on(r, result, &e);
+	} else if (e.class == ERR_TRANSIENT || e.class == ERR_QUOTA) {
+		go_on(r, result, &e);
+	} else {
+		finish(r, &e, false);
+	}
+}
+
+static void
+start_read(struct gcs_read *r, int64_t when)
+{
+	char *range = xasprintf("Range: bytes=%llu-", (unsigned long long)r->at);
+	/* Stored gzip comes as it is stored: unpacked on the way, a range would mean other bytes. */
+	const char *headers[] = {"Accept-Encoding: gzip", r->at > 0 ? range : NULL, NULL};
+	struct gapi_spec spec = {.method = "GET", .url = r->url, .headers = headers, .what = WHAT_READ, .object = r->label,
+	    .timeout = STANDSTILL, .once = true, .on_data = on_piece, .when = when};
+	r->begun = false;
+	r->skip = 0;
+	r->call = gapi_start(r->g, &spec, on_read, r);
+	free(range);
+}
+
+struct gcs_read *
+gcs_read_start(struct gapi *g, const char *bucket, struct str name, struct str generation, uint64_t size, gcs_read_data *data,
+    gcs_read_end *end, void *arg)
+{
+	struct gcs_read *r = xcalloc(1, sizeof(*r));
+	struct buf url = BUF_INIT(64 * KIB);
+	*r = (struct gcs_read){.g = g, .size = size, .data = data, .end = end, .arg = arg};
+	r->label = xasprintf("gs://%s/%.*s", bucket, STR_ARG(name));
+	object_url(&url, g, bucket, name);
+	buf_addz(&url, "?alt=media&generation=");
+	url_encode(&url, generation);
+	r->url = xstrdup(buf_cstr(&url));
+	buf_release(&url);
+	start_read(r, 0);
+	return r;
+}

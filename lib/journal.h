@@ -1,0 +1,39 @@
+/*
+ * journal: an append-only file that says what is done, so that a killed run is taken up where it was.
+ *
+ * The first line holds the run's settings, each further line is an entry; what an entry says is the caller's business.
+ * The file is locked, so that two runs never share one. A last line without its newline is the trace of a death: it is
+ * cut off. What journal_sync has written is on disk.
+ */
+#ifndef EVPIPE_JOURNAL_H
+#define EVPIPE_JOURNAL_H
+
+#include <stdint.h>
+
+#include "buf.h"
+#include "err.h"
+
+#define JOURNAL_LINE_MAX (64 * 1024)
+
+struct journal {
+	int fd;            /* -1: not open */
+	const char *path;  /* borrowed */
+	struct buf waiting; /* entries not on disk yet */
+	uint64_t entries;  /* in the file, and waiting */
+};
+
+/* One entry of an earlier run, without its newline. -1 with e filled ends the opening. */
+typedef int journal_entry(void *arg, struct str entry, struct err *e);
+
+/*
+ * Opens or makes the file and hands out its entries. settings: one line without newline. ERR_CONFIG where the file was
+ * begun with other settings, ERR_TRANSIENT where another run holds it, ERR_INPUT where it is no journal.
+ */
+int journal_open(struct journal *j, const char *path, struct str settings, journal_entry *entry, void *arg, struct err *e);
+/* Adds an entry; it is on disk after journal_sync. */
+void journal_add(struct journal *j, struct str entry);
+int journal_sync(struct journal *j, struct err *e);
+/* Entries not synced are lost. */
+void journal_close(struct journal *j);
+
+#endif

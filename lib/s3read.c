@@ -1,0 +1,453 @@
+#include "s3read.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bounds.h"
+#include "clock.h"
+#include "log.h"
+#include "num.h"
+#include "time.h"
+#include "url.h"
+#include "xalloc.h"
+
+#define STANDSTILL SECONDS(60)
+#define WHAT_LIST "list"
+#define WHAT_READ "read"
+
+struct s3_listing {
+	struct s3 *s;
+	struct s3_call *call;
+	char *bucket, *label;
+	char *key;           /* of s3_stat */
+	size_t key_len;
+	char *token;         /* of this page; NULL: the first */
+	bool whole;          /* s3_stat: asked without a range, for an empty object has none */
+	gcs_each *each;
+	gcs_page *page;
+	void *arg;
+};
+
+static void
+free_listing(struct s3_listing *l)
+{
+	free(l->bucket);
+	free(l->label);
+	free(l->key);
+	free(l->token);
+	free(l);
+}
+
+void
+s3_listing_cancel(struct s3_listing *l)
+{
+	if (l == NULL)
+		return;
+	s3_cancel(l->call);
+	free_listing(l);
+}
+
+static void
+end_listing(struct s3_listing *l, struct str token, const struct err *e, int status)
+{
+	l->page(l->arg, token, e->class != ERR_NONE ? e : NULL, status);
+	free_listing(l);
+}
+
+static void
+hand_out(const struct s3_listing *l, struct str key, struct str etag, int64_t size, int64_t modified)
+{
+	struct buf updated = BUF_INIT(64);
+	time_format(&updated, modified);
+	struct gcs_item item = {.name = key, .generation = etag, .updated = buf_str(&updated), .size = size};
+	l->each(l->arg, &item);
+	buf_release(&updated);
+}
+
+static void
+on_listed(void *arg, const struct s3_result *r)
+{
+	struct s3_listing *l = arg;
+	struct s3_page page = {0};
+	struct err e = r->err;
+	if (e.class == ERR_NONE && s3xml_page(&page, r->reply->body, &e) < 0) {
+		err_wrap(&e, "cannot " WHAT_LIST " '%s'", l->label);
+		if (s3_again(r, &e))
+			return;
+	}
+	if (e.class == ERR_NONE && page.next.n > 0 && l->token != NULL && str_is(page.next, l->token))
+		err_set(&e, ERR_PERMANENT,
+		    "cannot " WHAT_LIST " '%s': the service gives the same page for ever", l->label);
+	for (size_t i = 0; e.class == ERR_NONE && i < page.n; i++)
+		hand_out(l, page.v[i].key, page.v[i].etag, page.v[i].size, page.v[i].modified);
+	end_listing(l, page.next, &e, r->status);
+	s3xml_page_release(&page);
+}
+
+struct s3_listing *
+s3_list(struct s3 *s, const char *bucket, struct str prefix, struct str token, gcs_each *each, gcs_page *page,
+    void *arg)
+{
+	struct s3_listing *l = xcalloc(1, sizeof(*l));
+	struct buf query = BUF_INIT(64 * KIB);
+	*l = (struct s3_listing){.s = s,
+	    .bucket = xstrdup(bucket),
+	    .label = s3_label(bucket, STR_NONE),
+	    .each = each,
+	    .page = page,
+	    .arg = arg};
+	if (token.n > 0) {
+		l->token = str_dup(token);
+		buf_addz(&query, "continuation-token=");
+		url_encode(&query, token);
+		buf_addc(&query, '&');
+	}
+	buf_addf(&query, "encoding-type=url&list-type=2&max-keys=%d&prefix=", S3_PAGE_MAX);
+	url_encode(&query, prefix);
+	struct s3_spec spec = {.bucket = bucket, .query = buf_cstr(&query), .what = WHAT_LIST};
+	l->call = s3_start(s, &spec, on_listed, l);
+	buf_release(&query);
+	return l;
+}
+
+struct check {
+	bool ended;
+	struct err *e;
+};
+
+static void
+ignore_item(void *arg, const struct gcs_item *item)
+{
+	(void)arg;
+	(void)item;
+}
+
+static void
+on_checked(void *arg, struct str token, const struct err *e, int status)
+{
+	struct check *c = arg;
+	(void)token;
+	(void)status;
+	c->ended = true;
+	if (e != NULL)
+		*c->e = *e;
+}
+
+int
+s3_check_bucket(struct s3 *s, const char *bucket, struct err *e)
+{
+	static struct pollset set;
+	struct err mine = {0};
+	struct check c = {.e = &mine};
+	struct stage_net net = http_net(s->http);
+	int64_t patience = s->patience;
+	/* As for gapi_sync: a start check that never ends helps nobody. */
+	if (patience == 0 || patience > SECONDS(60))
+		s->patience = SECONDS(60);
+	s3_list(s, bucket, STR_NONE, STR_NONE, ignore_item, on_checked, &c);
+	while (!c.ended) {
+		set.n = 0;
+		set.wake = s3_turn(s, clock_now());
+		net.fill(net.ctx, &set);
+		int64_t left = set.wake == CLOCK_NEVER ? SECONDS(1) : set.wake - clock_now();
+		poll(set.fds, set.n, left <= 0 ? 0 : left > SECONDS(1) ? 1000 : (int)((left + 999) / 1000));
+		net.ready(net.ctx, &set);
+	}
+	s->patience = patience;
+	if (mine.class != ERR_NONE && e != NULL)
+		*e = mine;
+	return mine.class == ERR_NONE ? 0 : -1;
+}
+
+/* ---- one object ---- */
+
+static int
+month(struct str s)
+{
+	static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	for (int i = 0; i < 12 && s.n == 3; i++) {
+		if (memcmp(s.p, names + 3 * i, 3) == 0)
+			return i + 1;
+	}
+	return 0;
+}
+
+/* "Wed, 12 Oct 2009 17:50:00 GMT" [RFC 9110 section 5.6.7]: false where it is not that. */
+static bool
+read_http_date(struct str s, int64_t *micros)
+{
+	char text[32];
+	if (s.n != 29 || !str_ends(s, STR(" GMT")) || month((struct str){s.p + 8, 3}) == 0)
+		return false;
+	snprintf(text, sizeof(text), "%.4s-%02d-%.2sT%.8sZ", s.p + 12, month((struct str){s.p + 8, 3}) % 100,
+	    s.p + 5, s.p + 17);
+	return time_parse_timestamp(str_of(text), micros) == NULL;
+}
+
+static struct str
+unquoted(struct str etag)
+{
+	if (etag.n >= 2 && etag.p[0] == '"' && etag.p[etag.n - 1] == '"')
+		return (struct str){etag.p + 1, etag.n - 2};
+	return etag;
+}
+
+/* "bytes A-B/TOTAL": false where it is not that. */
+static bool
+read_content_range(struct str s, int64_t *from, int64_t *total)
+{
+	if (!str_starts(s, STR("bytes ")))
+		return false;
+	s = str_skip(s, 6);
+	size_t dash = str_find(s, '-'), slash = str_find(s, '/');
+	return dash < s.n && slash < s.n && num_i64((struct str){s.p, dash}, from) &&
+	    num_i64(str_skip(s, slash + 1), total) && *from >= 0 && *total > *from;
+}
+
+static void ask_object(struct s3_listing *l);
+
+/* The object as its first byte's headers tell. */
+static void
+on_object(void *arg, const struct s3_result *r)
+{
+	struct s3_listing *l = arg;
+	struct err e = r->err;
+	struct str key = {l->key, l->key_len};
+	int64_t from, size = -1, modified = 0;
+	if (r->status == 416 && !l->whole) {
+		l->whole = true;
+		ask_object(l);
+		return;
+	}
+	if (e.class == ERR_NONE) {
+		struct str etag = unquoted(http_header(r->reply, "etag"));
+		bool sized = r->status == 206 ?
+		    read_content_range(http_header(r->reply, "content-range"), &from, &size) :
+		    num_i64(http_header(r->reply, "content-length"), &size);
+		if (sized && size >= 0 && etag.n > 0 && str_find(etag, '"') == etag.n &&
+		    read_http_date(http_header(r->reply, "last-modified"), &modified))
+			hand_out(l, key, etag, size, modified);
+		else
+			err_set(&e, ERR_PERMANENT,
+			    "cannot " WHAT_READ " '%s': the reply lacks its size, ETag or time", l->label);
+	}
+	end_listing(l, STR(""), &e, r->status);
+}
+
+static void
+ask_object(struct s3_listing *l)
+{
+	const char *range[] = {"Range: bytes=0-0", NULL};
+	struct s3_spec spec = {.bucket = l->bucket, .key = {l->key, l->key_len}, .what = WHAT_READ,
+	    .headers = l->whole ? NULL : range};
+	l->call = s3_start(l->s, &spec, on_object, l);
+}
+
+struct s3_listing *
+s3_stat(struct s3 *s, const char *bucket, struct str key, gcs_each *each, gcs_page *page, void *arg)
+{
+	struct s3_listing *l = xcalloc(1, sizeof(*l));
+	*l = (struct s3_listing){.s = s,
+	    .bucket = xstrdup(bucket),
+	    .label = s3_label(bucket, key),
+	    .key = str_dup(key),
+	    .key_len = key.n,
+	    .each = each,
+	    .page = page,
+	    .arg = arg};
+	ask_object(l);
+	return l;
+}
+
+/* ---- reading ---- */
+
+struct s3_read {
+	struct s3 *s;
+	struct s3_call *call;
+	char *bucket, *key, *etag, *label;
+	size_t key_len;
+	uint64_t at, size;   /* the next byte that is wanted; the object's end */
+	uint64_t skip;       /* bytes of the reply that came before */
+	bool begun;          /* the reply's headers were looked at */
+	bool other;          /* they are another object's, or another range's: nothing of it is taken */
+	struct retry retry;
+	gcs_read_data *data;
+	gcs_read_end *end;
+	void *arg;
+};
+
+static void start_read(struct s3_read *r, int64_t when);
+
+static void
+free_read(struct s3_read *r)
+{
+	free(r->bucket);
+	free(r->key);
+	free(r->etag);
+	free(r->label);
+	free(r);
+}
+
+void
+s3_read_cancel(struct s3_read *r)
+{
+	if (r == NULL)
+		return;
+	if (r->call != NULL)
+		s3_cancel(r->call);
+	free_read(r);
+}
+
+void
+s3_read_resume(struct s3_read *r)
+{
+	if (r->call != NULL)
+		s3_resume(r->call);
+}
+
+/* A service may answer a range with the whole: what was read already is then passed over. */
+static void
+look_at_headers(struct s3_read *r, int status, struct str headers)
+{
+	struct str etag = unquoted(http_header_in(headers, "etag"));
+	int64_t from = 0, total = 0;
+	r->begun = true;
+	r->skip = status == 206 ? 0 : r->at;
+	r->other = (etag.n > 0 && !str_is(etag, r->etag)) ||
+	    (status == 206 && (!read_content_range(http_header_in(headers, "content-range"), &from, &total) ||
+	    (uint64_t)from != r->at || (uint64_t)total != r->size));
+}
+
+static bool
+on_piece(void *arg, int status, struct str headers, struct str piece)
+{
+	struct s3_read *r = arg;
+	if (!r->begun)
+		look_at_headers(r, status, headers);
+	if (r->other)
+		return true;
+	if (r->skip >= piece.n) {
+		r->skip -= piece.n;
+		return true;
+	}
+	struct str fresh = str_skip(piece, (size_t)r->skip);
+	if (fresh.n > r->size - r->at)
+		fresh.n = (size_t)(r->size - r->at);
+	if (fresh.n > 0 && !r->data(r->arg, fresh))
+		return false;
+	r->skip = 0;
+	r->at += fresh.n;
+	if (fresh.n > 0)
+		retry_reset(&r->retry);
+	return true;
+}
+
+static void
+finish(struct s3_read *r, const struct err *e, bool changed)
+{
+	r->end(r->arg, e, changed);
+	free_read(r);
+}
+
+static int64_t
+retry_after(const struct s3_result *r)
+{
+	int64_t s;
+	if (r->reply == NULL || !num_i64(http_header(r->reply, "retry-after"), &s) || s < 0)
+		return 0;
+	return SECONDS(s < 600 ? s : 600);
+}
+
+static void
+go_on(struct s3_read *r, const struct s3_result *result, const struct err *why)
+{
+	int64_t now = clock_now(), when;
+	struct err e = *why;
+	if (!retry_next(&r->retry, &r->s->rng, now, retry_after(result), false, r->s->patience, &when)) {
+		err_wrap(&e, "gave up after %u tries", r->retry.attempts);
+		finish(r, &e, false);
+		return;
+	}
+	r->s->retries++;
+	double wait = (double)(when - now) / 1e6;
+	if (r->retry.attempts > 1)
+		log_warn("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->at, wait);
+	else
+		log_debug("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->at, wait);
+	start_read(r, when);
+}
+
+static void
+finish_changed(struct s3_read *r)
+{
+	struct err e;
+	err_set(&e, ERR_TRANSIENT,
+	    "cannot " WHAT_READ " '%s': it changed while it was being read, at byte %llu of %llu; "
+	    "it is read as it is now by the next run",
+	    r->label, (unsigned long long)r->at, (unsigned long long)r->size);
+	finish(r, &e, true);
+}
+
+static void
+on_read(void *arg, const struct s3_result *result)
+{
+	struct s3_read *r = arg;
+	struct err e = result->err;
+	bool no_bucket = strcmp(result->said.code, "NoSuchBucket") == 0;
+	r->call = NULL;
+	if (result->status == 412 || result->status == 416 || (result->status == 404 && !no_bucket) ||
+	    r->other) {
+		finish_changed(r);
+	} else if (e.class == ERR_NONE && r->at == r->size) {
+		finish(r, NULL, false);
+	} else if (e.class == ERR_NONE) {
+		err_set(&e, ERR_TRANSIENT, "cannot " WHAT_READ " '%s': the reply ends at byte %llu of %llu",
+		    r->label, (unsigned long long)r->at, (unsigned long long)r->size);
+		go_on(r, result, &e);
+	} else if (e.class == ERR_TRANSIENT && result->reply != NULL) {
+		go_on(r, result, &e);
+	} else {
+		finish(r, &e, false);
+	}
+}
+
+static void
+start_read(struct s3_read *r, int64_t when)
+{
+	char *match = xasprintf("If-Match: \"%s\"", r->etag);
+	char *range = xasprintf("Range: bytes=%llu-", (unsigned long long)r->at);
+	const char *headers[] = {match, r->at > 0 ? range : NULL, NULL};
+	struct s3_spec spec = {.bucket = r->bucket,
+	    .key = {r->key, r->key_len},
+	    .headers = headers,
+	    .what = WHAT_READ,
+	    .timeout = STANDSTILL,
+	    .once = true,
+	    .on_data = on_piece,
+	    .when = when};
+	r->begun = r->other = false;
+	r->skip = 0;
+	r->call = s3_start(r->s, &spec, on_read, r);
+	free(match);
+	free(range);
+}
+
+struct s3_read *
+s3_read_start(struct s3 *s, const char *bucket, struct str key, struct str etag, uint64_t size,
+    gcs_read_data *data, gcs_read_end *end, void *arg)
+{
+	struct s3_read *r = xcalloc(1, sizeof(*r));
+	*r = (struct s3_read){.s = s,
+	    .bucket = xstrdup(bucket),
+	    .key = str_dup(key),
+	    .key_len = key.n,
+	    .etag = str_dup(etag),
+	    .label = s3_label(bucket, key),
+	    .size = size,
+	    .data = data,
+	    .end = end,
+	    .arg = arg};
+	start_read(r, 0);
+	return r;
+}

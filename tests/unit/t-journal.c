@@ -1,0 +1,130 @@
+/* journal: what was synced is there again; a torn end, other settings, another run. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "log.h"
+#include "journal.h"
+#include "tap.h"
+
+static char path[64];
+static struct buf entries = BUF_INIT(1 << 20);
+static struct err e;
+
+static int
+on_entry(void *arg, struct str entry, struct err *why)
+{
+	(void)arg;
+	if (str_is(entry, "bad"))
+		return err_set(why, ERR_INPUT, "it is bad");
+	buf_adds(&entries, entry);
+	buf_addc(&entries, '|');
+	return 0;
+}
+
+static int
+load(struct journal *j, const char *settings)
+{
+	buf_reset(&entries, 0);
+	return journal_open(j, path, str_of(settings), on_entry, NULL, &e);
+}
+
+static void
+content_is(const char *want, const char *name)
+{
+	struct buf b = BUF_INIT(1 << 20);
+	io_read_file(path, 1 << 20, &b, &e);
+	is_str(buf_str(&b), want, "%s", name);
+	buf_release(&b);
+}
+
+static void
+write_file(const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0 || io_write_all(fd, str_of(text), path, &e) < 0)
+		exit(74);
+	close(fd);
+}
+
+static void
+test_life(void)
+{
+	struct journal j, k;
+	unlink(path);
+	ok(load(&j, "S") == 0 && j.entries == 0, "a new journal has no entries");
+	journal_add(&j, STR("one"));
+	content_is("S\n", "an entry is not there before it is synced");
+	journal_add(&j, STR("two"));
+	ok(journal_sync(&j, &e) == 0, "two are synced at once");
+	content_is("S\none\ntwo\n", "then they are");
+	ok(load(&k, "S") < 0 && e.class == ERR_TRANSIENT, "another run cannot have it: %s", e.text);
+	journal_close(&j);
+	ok(load(&j, "S") == 0 && j.entries == 2, "opened again it has two entries");
+	is_str(buf_str(&entries), "one|two|", "as they were written");
+	journal_add(&j, STR("three"));
+	journal_sync(&j, &e);
+	journal_close(&j);
+	content_is("S\none\ntwo\nthree\n", "and goes on behind them");
+	ok(load(&j, "T") < 0 && e.class == ERR_CONFIG, "with other settings: %s", e.text);
+	content_is("S\none\ntwo\nthree\n", "it is left as it is");
+}
+
+static void
+test_torn(void)
+{
+	struct journal j;
+	write_file("S\none\ntw");
+	ok(load(&j, "S") == 0 && j.entries == 1, "a torn last line is no entry");
+	journal_add(&j, STR("three"));
+	journal_sync(&j, &e);
+	journal_close(&j);
+	content_is("S\none\nthree\n", "and nothing is joined to it");
+	write_file("");
+	ok(load(&j, "S") == 0, "an empty file is a new journal");
+	journal_close(&j);
+	write_file("Setti");
+	ok(load(&j, "Settings") == 0, "and so is one whose first line is torn");
+	journal_close(&j);
+	content_is("Settings\n", "which is written anew");
+}
+
+static void
+test_faults(void)
+{
+	struct journal j;
+	write_file("my notes");
+	ok(load(&j, "S") < 0 && e.class == ERR_INPUT, "something else: %s", e.text);
+	content_is("my notes", "is not touched");
+	write_file("S\none\nbad\n");
+	ok(load(&j, "S") < 0 && e.class == ERR_INPUT && strstr(e.text, "the entry at byte 6") != NULL, "a bad entry: %s", e.text);
+	int fd = open(path, O_WRONLY | O_TRUNC);
+	char *long_line = malloc(200000);
+	memset(long_line, 'x', 200000);
+	if (io_write_all(fd, (struct str){long_line, 200000}, path, &e) < 0)
+		exit(74);
+	close(fd);
+	free(long_line);
+	ok(load(&j, "S") < 0 && e.class == ERR_INPUT, "a line without end: %s", e.text);
+	unlink(path);
+	mkfifo(path, 0600);
+	ok(load(&j, "S") < 0 && e.class == ERR_USAGE, "a FIFO: %s", e.text);
+}
+
+int
+main(void)
+{
+	snprintf(path, sizeof(path), "/tmp/t-journal.%d", (int)getpid());
+	log_init("t-journal");
+	log_set(LOG_ERROR, false);
+	test_life();
+	test_torn();
+	test_faults();
+	unlink(path);
+	buf_release(&entries);
+	return done();
+}

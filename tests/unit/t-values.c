@@ -1,0 +1,196 @@
+/* values: forms told apart, events split, in pieces of every size; what is broken takes nothing else along. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bounds.h"
+#include "tap.h"
+#include "values.h"
+#include "xalloc.h"
+
+static struct values v;
+
+/* The events of text, fed in pieces: "NUMBER:TEXT" each, joined by |; a rest is "NUMBER@OFFSET!TEXT(WHY)". */
+static void
+split(struct str text, size_t piece, const char *cut, struct buf *out)
+{
+	struct value x;
+	values_reset(&v);
+	buf_reset(out, 0);
+	for (bool ended = false; !ended;) {
+		struct str s = {text.p, piece < text.n ? piece : text.n};
+		buf_adds(values_buf(&v), s);
+		text = str_skip(text, s.n);
+		ended = text.n == 0;
+		if (ended)
+			values_end(&v, cut);
+		while (values_next(&v, &x)) {
+			buf_addf(out, "%s%llu", out->n > 0 ? "|" : "", (unsigned long long)x.number);
+			if (x.broken != NULL)
+				buf_addf(out, "@%llu!%.*s(%s)", (unsigned long long)x.offset, STR_ARG(x.text), x.broken);
+			else
+				buf_addf(out, ":%.*s", STR_ARG(x.text));
+		}
+	}
+}
+
+static void
+is_split(const char *text, const char *want, const char *name)
+{
+	static const size_t pieces[] = {100000, 1, 3, 7};
+	struct buf got = BUF_INIT(1 * MIB);
+	for (size_t i = 0; i < 4; i++) {
+		split(str_of(text), pieces[i], NULL, &got);
+		if (i == 0 || !str_is(buf_str(&got), want))
+			is_str(buf_str(&got), want, "%s, in pieces of %zu", name, pieces[i]);
+	}
+	buf_release(&got);
+}
+
+static void
+test_lines(void)
+{
+	is_split("{\"a\":1}\n{\"a\":2}\n", "1:{\"a\":1}|2:{\"a\":2}", "lines");
+	is_split("{\"a\":1}\n{\"a\":2}", "1:{\"a\":1}|2:{\"a\":2}", "the last without its end");
+	is_split("\n \n{\"a\":1} \t\r\n\r\n{\"a\":2}\r\n", "3:{\"a\":1}|5:{\"a\":2}", "blank lines are counted and left out");
+	is_split("{\"a\":1}\n{\"a\":\n{\"a\":3}\n", "1:{\"a\":1}|2:{\"a\":|3:{\"a\":3}", "a broken line is one");
+	is_split("{\"a\":\n{\"a\":2}\n{\"a\":3}\n", "1:{\"a\":|2:{\"a\":2}|3:{\"a\":3}", "even the first");
+	is_split("{\"a\":\"x\n{\"a\":\"y\"}\n", "1:{\"a\":\"x|2:{\"a\":\"y\"}", "a string that is not closed");
+	is_split("nonsense\n{\"a\":1}\n", "1:nonsense|2:{\"a\":1}", "nonsense is a line among lines");
+	is_split("[1,2]\n{\"a\":1}\n", "1:[1,2]|2:{\"a\":1}", "an array is one, too");
+	is_split("{\"a\":1}\n{\"b\":1}{\"c\":1}\n", "1:{\"a\":1}|2:{\"b\":1}{\"c\":1}", "two values in a later line are that line");
+	is_split("{\"a\":1", "1:{\"a\":1", "a single broken line");
+	is_split("\xef\xbb\xbf{\"a\":1}\n{\"a\":2}\n", "1:\xef\xbb\xbf{\"a\":1}|2:{\"a\":2}",
+	    "a byte order mark stays where it is");
+	is_split("", "", "nothing");
+	is_split("\n\n", "", "nothing but ends of lines");
+}
+
+static void
+test_values(void)
+{
+	is_split("{\n \"a\": 1\n}\n{\n \"a\": [{}, \"}\\\"\"]\n}\n", "1:{\n \"a\": 1\n}|2:{\n \"a\": [{}, \"}\\\"\"]\n}",
+	    "pretty-printed");
+	is_split("[{\"a\":1},{\"a\":2}]", "1:{\"a\":1}|2:{\"a\":2}", "an array on a line");
+	is_split("[\n{\"a\":1},\n{\"a\":2}\n]\n", "1:{\"a\":1}|2:{\"a\":2}", "an array over lines");
+	is_split("[]", "", "an empty array");
+	is_split("[[1],{\"a\":[]},3,\"x\",null]", "1:[1]|2:{\"a\":[]}|3:3|4:\"x\"|5:null", "elements of all kinds are handed out");
+	is_split("{\"a\":1}{\"a\":2} {\"a\":3}", "1:{\"a\":1}|2:{\"a\":2}|3:{\"a\":3}", "values on a line");
+	is_split("{}\n{\n\"a\":1\n}\n", "1:{}|2:{\n\"a\":1\n}", "short ones among long ones");
+	is_split("[{\"a\":1}]\n[{\"a\":2}]\n", "1:{\"a\":1}|2:{\"a\":2}", "arrays after one another");
+	is_split("\xef\xbb\xbf[{\"a\":1}]", "1:{\"a\":1}", "a byte order mark before an array");
+	is_split("[{\"a\":1,,}, {\"a\":2}]", "1:{\"a\":1,,}|2:{\"a\":2}", "what is in a value is not judged");
+}
+
+static void
+test_broken(void)
+{
+	is_split("[{\"a\":1},{\"a\":", "1:{\"a\":1}|2@9!{\"a\":(it ends within a value)", "it ends within a value");
+	is_split("[{\"a\":1}", "1:{\"a\":1}|2@8!(it ends within an array)", "it ends within an array");
+	is_split("[{\"a\":1},{\"a\":[2}],{\"a\":3}]", "1:{\"a\":1}|2@9!{\"a\":[2}],{\"a\":3}](a closing bracket does not match)",
+	    "brackets that do not match");
+	is_split("[{\"a\":1},{\"a\":\"x\n\"}]", "1:{\"a\":1}|2@9!{\"a\":\"x\n\"}](a string goes over a line's end)",
+	    "a string over lines");
+	is_split("[{\"a\":1} what]", "1:{\"a\":1}|2@9!what](it is no JSON)", "no JSON");
+	is_split("PK\003\004", "1@0!PK\003\004(it is no JSON)", "something else altogether");
+}
+
+static void
+test_cut(void)
+{
+	struct buf got = BUF_INIT(1 * MIB);
+	split(STR("{\"a\":1}\n{\"a\":2"), 4, "the packing broke", &got);
+	is_str(buf_str(&got), "1:{\"a\":1}|2@8!{\"a\":2(the packing broke)", "what is cut off is the rest, of lines");
+	split(STR("[{\"a\":1},{\"a\":2"), 4, "the packing broke", &got);
+	is_str(buf_str(&got), "1:{\"a\":1}|2@9!{\"a\":2(the packing broke)", "and of values");
+	split(STR("{\"a\":1}\n"), 4, "the packing broke", &got);
+	is_str(buf_str(&got), "1:{\"a\":1}", "where nothing is left over there is none");
+	buf_release(&got);
+}
+
+/* A long event, its neighbours, and where they stand. */
+static void
+test_long(const char *before, const char *between, const char *after)
+{
+	struct buf text = BUF_INIT(64 * MIB);
+	struct value x;
+	bool seen = false;
+	int others = 0;
+	buf_addf(&text, "%s{\"a\":1}%s{\"x\":\"", before, between);
+	size_t from = text.n - 6, n = 12 * MIB;
+	memset(buf_room(&text, n), 'x', n);
+	buf_grew(&text, n);
+	buf_addf(&text, "\"}%s{\"b\":1}%s", between, after);
+	values_reset(&v);
+	for (struct str s = buf_str(&text); s.n > 0 || !v.ended;) {
+		struct str piece = {s.p, s.n < 100000 ? s.n : 100000};
+		buf_adds(values_buf(&v), piece);
+		s = str_skip(s, piece.n);
+		if (s.n == 0)
+			values_end(&v, NULL);
+		while (values_next(&v, &x)) {
+			if (x.length > LIMIT_DATA)
+				seen = x.length == n + 8 && x.offset == from && x.text.n == LIMIT_LONG_LINE_KEPT &&
+				    memcmp(x.text.p, "{\"x\":\"xxx", 9) == 0;
+			else
+				others += x.text.n == 7 && x.broken == NULL && memcmp(text.p + x.offset, x.text.p, 7) == 0;
+		}
+	}
+	ok(seen, "a long event is handed out as its start, with its length and place");
+	is_int(others, 2, "its neighbours are whole and know their places");
+	ok(v.buf.cap <= LIMIT_DATA + 4 * MIB, "and memory is bounded");
+	buf_release(&text);
+}
+
+/* A rest without end is not kept. */
+static void
+test_long_rest(void)
+{
+	struct value x;
+	char *piece = xmalloc(100000);
+	memset(piece, 'y', 100000);
+	values_reset(&v);
+	buf_addz(values_buf(&v), "[{\"a\":1}, oh ");
+	for (int i = 0; i < 300; i++) {
+		buf_add(values_buf(&v), piece, 100000);
+		while (values_next(&v, &x))
+			continue;
+	}
+	ok(v.buf.cap < 2 * MIB, "an endless rest takes no memory");
+	values_end(&v, NULL);
+	ok(values_next(&v, &x) && x.broken != NULL && x.text.n == LIMIT_LONG_LINE_KEPT && x.length == 30000003 && x.offset == 10,
+	    "it is handed out at the end, with its length");
+	ok(!values_next(&v, &x), "once");
+	free(piece);
+}
+
+static void
+test_deep(void)
+{
+	struct value x;
+	values_reset(&v);
+	buf_addz(values_buf(&v), "[\n");
+	for (int i = 0; i < 100000; i++)
+		buf_addc(&v.buf, '[');
+	for (int i = 0; i < 100000; i++)
+		buf_addc(&v.buf, ']');
+	buf_addz(&v.buf, ",{}]");
+	values_end(&v, NULL);
+	ok(values_next(&v, &x) && x.length == 200000, "nesting of 100,000 is followed");
+	ok(values_next(&v, &x) && x.length == 2, "to its end");
+}
+
+int
+main(void)
+{
+	values_init(&v);
+	test_lines();
+	test_values();
+	test_broken();
+	test_cut();
+	test_long("", "\n", "\n");
+	test_long("[", ",\n", "]");
+	test_long_rest();
+	test_deep();
+	values_release(&v);
+	return done();
+}
