@@ -20,8 +20,10 @@ bigquery_open(struct emu *emu, struct err *e)
 	bq->dir = xasprintf("%s/bigquery", emu->dir);
 	bq->partition_window = window != NULL && strcmp(window, "1") == 0;
 	buf_init(&bq->scratch, 64 * MIB);
-	if (bq_store_open(bq, e) == 0)
+	if (bq_store_open(bq, e) == 0) {
+		bq_loads_open(bq);
 		return bq;
+	}
 	bigquery_close(bq);
 	return NULL;
 }
@@ -34,6 +36,7 @@ bigquery_close(struct bigquery *bq)
 	if (bq == NULL)
 		return;
 	bq_jobs_close(bq);
+	bq_loads_close(bq);
 	for (size_t i = 0; (s = map_each(&bq->datasets, &i)) != NULL;)
 		bq_dataset_close(s->value);
 	map_release(&bq->datasets);
@@ -129,6 +132,8 @@ handle_project(struct bigquery *bq, struct str project, struct str *part, int n,
 		bq_query_results(bq, project, part[1], req, rep);
 	else if (n == 1 && str_is(part[0], "jobs") && is(req, "POST"))
 		bq_jobs_insert(bq, project, req, rep);
+	else if (n == 1 && str_is(part[0], "jobs") && is(req, "GET"))
+		bq_loads_list(bq, project, req, rep);
 	else if (n == 2 && str_is(part[0], "jobs") && is(req, "GET"))
 		bq_jobs_get(bq, project, part[1], rep);
 	else

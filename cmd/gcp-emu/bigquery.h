@@ -14,6 +14,8 @@
  *	bigquery_sql.c     a BigQuery SELECT as SQLite's
  *	bigquery_run.c     running it
  *	bigquery_job.c     jobs and query results
+ *	bigquery_load.c    load jobs: taken, kept, shown, listed
+ *	bigquery_files.c   running one: files to rows
  *
  * On disk (DIR/bigquery/PROJECT/DATASET.sqlite) a BigQuery table is a SQLite table of the same name and
  * columns: INT64 and BOOL (0, 1) are INTEGER, FLOAT64 is REAL (NaN is the text 'NaN'), everything else is
@@ -104,6 +106,7 @@ struct bigquery {
 	struct map datasets; /* struct bq_dataset by key */
 	struct bq_job *oldest, *newest;
 	struct map jobs;     /* struct bq_job by "P:ID" */
+	struct bq_pending *pending; /* load jobs that wait, in their order */
 	size_t job_bytes;
 	uint64_t job_serial;
 	bool partition_window; /* GCP_EMU_PARTITION_WINDOW=1 */
@@ -227,6 +230,8 @@ void bq_member_i64(struct jsonw *w, const char *name, int64_t v);
 /* ---- bigquery_insert.c, bigquery_cell.c, bigquery_sql.c, bigquery_job.c, bigquery_rest.c ---- */
 
 void bq_insert_all(struct bigquery *bq, struct bq_table *t, struct request *req, struct reply *rep);
+/* Stores a row that was read, by bq_table_insert's statement. */
+int bq_row_store(const struct bq_row *r, const struct bq_table *t, sqlite3_stmt *st, struct err *e);
 void bq_list_rows(struct bigquery *bq, struct bq_table *t, struct request *req, struct reply *rep);
 /* Writes {"v":...} for column col of a statement. */
 void bq_write_cell(struct bigquery *bq, struct jsonw *w, const struct bq_field *f, sqlite3_stmt *st, int col,
@@ -253,6 +258,21 @@ void bq_query_results(struct bigquery *bq, struct str project, struct str id, st
 void bq_jobs_insert(struct bigquery *bq, struct str project, struct request *req, struct reply *rep);
 void bq_jobs_get(struct bigquery *bq, struct str project, struct str id, struct reply *rep);
 void bq_jobs_close(struct bigquery *bq);
+
+/* ---- bigquery_load.c, bigquery_files.c ---- */
+
+/* finds the jobs that were accepted and not run */
+void bq_loads_open(struct bigquery *bq);
+void bq_loads_close(struct bigquery *bq);
+/* key: "P:ID" */
+bool bq_load_exists(struct bigquery *bq, struct str key);
+/* Takes the job of the configuration in bq->json. id may be NULL. */
+void bq_load_insert(struct bigquery *bq, struct str project, const char *id, uint32_t config, struct reply *rep);
+/* The job's resource as the reply: false where there is none. */
+bool bq_load_get(struct bigquery *bq, struct str key, struct reply *rep);
+void bq_loads_list(struct bigquery *bq, struct str project, struct request *req, struct reply *rep);
+/* Runs a pending job to its end, good or bad. */
+void bq_load_run(struct bigquery *bq, struct bq_dataset *d, struct str key);
 
 /* ---- bigquery_rest.c ---- */
 

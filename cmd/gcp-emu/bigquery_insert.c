@@ -106,21 +106,25 @@ bind_cell(const struct bq_row *r, sqlite3_stmt *st, int i, const struct bq_cell 
 	}
 }
 
-static int
-store_row(struct insert *in, struct err *e)
+int
+bq_row_store(const struct bq_row *r, const struct bq_table *t, sqlite3_stmt *st, struct err *e)
 {
 	int code = SQLITE_OK;
 
-	for (uint32_t i = 0; i < in->t->fields.n && code == SQLITE_OK; i++)
-		code = bind_cell(&in->row, in->st, (int)i + 1, &in->row.cells[i]);
+	for (uint32_t i = 0; i < t->fields.n && code == SQLITE_OK; i++)
+		code = bind_cell(r, st, (int)i + 1, &r->cells[i]);
 	if (code == SQLITE_OK)
-		code = sqlite3_step(in->st);
-	sqlite3_reset(in->st);
-	if (code != SQLITE_DONE)
-		return err_set(e, ERR_IO, "cannot store a row in '%s': %s", in->t->dataset->path,
-		    sqlite3_errstr(code));
+		code = sqlite3_step(st);
+	sqlite3_reset(st);
+	return code == SQLITE_DONE ? 0 :
+	    err_set(e, ERR_IO, "cannot store a row in '%s': %s", t->dataset->path, sqlite3_errstr(code));
+}
+
+static int
+store_row(struct insert *in, struct err *e)
+{
 	in->stored++;
-	return 0;
+	return bq_row_store(&in->row, in->t, in->st, e);
 }
 
 /* true where the row's insertId was stored within the last minute */

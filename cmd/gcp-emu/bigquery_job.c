@@ -1,6 +1,6 @@
 /*
  * Jobs: a query runs when it comes in, and its rows are kept, ready to be sent, until they are the oldest of
- * too many. Load and extract jobs are not here.
+ * too many. Load jobs are in bigquery_load.c; there are no others.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -307,26 +307,40 @@ bq_query_results(struct bigquery *bq, struct str project, struct str id, struct 
 		    (size_t)max, str_is(request_query(req, "formatOptions.useInt64Timestamp"), "true"), rep);
 }
 
+static bool
+job_exists(struct bigquery *bq, struct str project, const char *id)
+{
+	char *key = xasprintf("%.*s:%s", STR_ARG(project), id);
+	bool there = map_get(&bq->jobs, str_of(key)) != NULL || bq_load_exists(bq, str_of(key));
+
+	free(key);
+	return there;
+}
+
 void
 bq_jobs_insert(struct bigquery *bq, struct str project, struct request *req, struct reply *rep)
 {
 	const struct json *j = &bq->json;
 	uint32_t config, query;
 	struct bq_job *job;
+	bool loads;
 	char *id;
 
 	if (!bq_body(bq, req, rep))
 		return;
 	config = json_get(j, 0, "configuration");
 	query = json_get(j, config, "query");
+	loads = json_is(j, json_get(j, config, "load"), JSON_OBJECT);
 	id = json_dup(j, json_get(j, json_get(j, 0, "jobReference"), "jobId"));
-	if (!json_is(j, query, JSON_OBJECT)) {
-		reply_error(rep, 501, "notImplemented", "gcp-emu runs query jobs only");
+	if (!json_is(j, query, JSON_OBJECT) && !loads) {
+		reply_error(rep, 501, "notImplemented", "gcp-emu runs query and load jobs only");
 	} else if (id != NULL && (strlen(id) > 1024 || id[strspn(id, "abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")] != '\0')) {
 		reply_error(rep, 400, "invalid", "Invalid job ID \"%.100s\"", id);
-	} else if (id != NULL && find_job(bq, project, str_of(id)) != NULL) {
+	} else if (id != NULL && job_exists(bq, project, id)) {
 		reply_error(rep, 409, "duplicate", "Already Exists: Job %.*s:%s", STR_ARG(project), id);
+	} else if (loads) {
+		bq_load_insert(bq, project, id, config, rep);
 	} else {
 		job = job_new(bq, project, str_of(id));
 		job->dry_run = json_true(j, json_get(j, config, "dryRun"));
@@ -344,9 +358,11 @@ void
 bq_jobs_get(struct bigquery *bq, struct str project, struct str id, struct reply *rep)
 {
 	struct bq_job *job = find_job(bq, project, id);
+	char *key = xasprintf("%.*s:%.*s", STR_ARG(project), STR_ARG(id));
 
-	if (job == NULL)
-		reply_error(rep, 404, "notFound", "Not found: Job %.*s:%.*s", STR_ARG(project), STR_ARG(id));
-	else
+	if (job != NULL)
 		write_job(job, rep);
+	else if (!bq_load_get(bq, str_of(key), rep))
+		reply_error(rep, 404, "notFound", "Not found: Job %.*s:%.*s", STR_ARG(project), STR_ARG(id));
+	free(key);
 }

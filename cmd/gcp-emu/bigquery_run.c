@@ -29,7 +29,8 @@ authorize(void *arg, int action, const char *table, const char *column, const ch
 		return column != NULL && strcmp(column, "load_extension") == 0 ? SQLITE_DENY : SQLITE_OK;
 	case SQLITE_READ:
 		if (table != NULL && (strncmp(table, "sqlite_", 7) == 0 || strcmp(table, "_tables") == 0 ||
-		    strcmp(table, "_dataset") == 0 || strcmp(table, "_insert_ids") == 0))
+		    strcmp(table, "_dataset") == 0 || strcmp(table, "_insert_ids") == 0 ||
+		    strcmp(table, "_jobs") == 0))
 			return SQLITE_DENY;
 		return SQLITE_OK;
 	default:

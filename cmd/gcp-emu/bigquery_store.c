@@ -19,7 +19,9 @@ static const char dataset_sql[] =
     "CREATE TABLE IF NOT EXISTS _dataset(meta TEXT, created INTEGER, modified INTEGER);"
     "CREATE TABLE IF NOT EXISTS _tables(name TEXT PRIMARY KEY, schema TEXT, meta TEXT, created INTEGER,"
     " modified INTEGER);"
-    "CREATE TABLE IF NOT EXISTS _insert_ids(name TEXT, expires INTEGER, ids BLOB);";
+    "CREATE TABLE IF NOT EXISTS _insert_ids(name TEXT, expires INTEGER, ids BLOB);"
+    "CREATE TABLE IF NOT EXISTS _jobs(key TEXT PRIMARY KEY, config TEXT, created INTEGER, ended INTEGER,"
+    " error TEXT, errors TEXT, files INTEGER, file_bytes INTEGER, rows INTEGER, bad INTEGER);";
 
 int
 bq_exec(sqlite3 *db, const char *sql, struct err *e)

@@ -37,9 +37,11 @@ struct emu {
 	struct faults *faults;
 	struct counts *counts;
 	bool auth;             /* --auth: every request of a service needs the bearer token in DIR/token */
+	const char *s3_key;    /* --s3-key: ID:SECRET[:TOKEN] that S3's requests must be signed with; NULL: none */
 	bool woken;            /* emu_wake was called since waiting requests were last asked */
 	uint64_t seed;         /* --seed: of what is left to chance; 0: pulls return all they can */
 	int64_t pull_wait;     /* microseconds that a pull waits for its first message */
+	int64_t job_wait;      /* microseconds that a load job is pending before it runs */
 };
 
 struct request {
@@ -97,6 +99,8 @@ int pubsub_defaults(struct emu *emu, struct err *e);
 struct bigquery *bigquery_open(struct emu *emu, struct err *e);
 /* /bigquery/v2/... or /projects/... */
 enum emu_answer bigquery_handle(struct emu *emu, struct request *req, struct reply *rep);
+/* runs the load jobs that are due: returns when the next one is (monotonic) */
+int64_t bigquery_turn(struct emu *emu);
 void bigquery_close(struct bigquery *b);
 int bigquery_defaults(struct emu *emu, struct err *e); /* dataset ecommerce_events and the schema's tables */
 
@@ -118,5 +122,7 @@ enum emu_answer route(struct emu *emu, struct request *req, struct reply *rep);
  * table, or NULL
  */
 const char *faults_row(struct emu *emu, struct str table);
+/* likewise for a load job into this table */
+const char *faults_job(struct emu *emu, struct str table);
 
 #endif

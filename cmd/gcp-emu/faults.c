@@ -73,7 +73,7 @@ write_error(const struct fault_rule *r, const char *path, struct reply *rep)
 static bool
 matches(const struct fault_rule *r, const char *method, const char *path)
 {
-	if (r->kind == FAULT_ROW || (r->method != NULL && strcmp(r->method, method) != 0))
+	if (r->kind == FAULT_ROW || r->kind == FAULT_JOB || (r->method != NULL && strcmp(r->method, method) != 0))
 		return false;
 	return r->path == NULL || fnmatch(r->path, path, 0) == 0;
 }
@@ -93,8 +93,9 @@ faults_request(struct faults *f, const char *method, const char *path, struct re
 	return (struct fault){0};
 }
 
-const char *
-faults_row(struct emu *emu, struct str table)
+/* The reason of the first rule of that kind that matches the table and strikes, or NULL. */
+static const char *
+reason_for(struct emu *emu, enum fault_kind kind, struct str table)
 {
 	struct faults *f = emu->faults;
 	char name[256];
@@ -104,10 +105,22 @@ faults_row(struct emu *emu, struct str table)
 	name[table.n] = '\0';
 	for (size_t i = 0; i < f->n; i++) {
 		struct fault_rule *r = &f->rules[i];
-		if (r->kind == FAULT_ROW && (r->table == NULL || fnmatch(r->table, name, 0) == 0) && strikes(r))
+		if (r->kind == kind && (r->table == NULL || fnmatch(r->table, name, 0) == 0) && strikes(r))
 			return r->reason;
 	}
 	return NULL;
+}
+
+const char *
+faults_row(struct emu *emu, struct str table)
+{
+	return reason_for(emu, FAULT_ROW, table);
+}
+
+const char *
+faults_job(struct emu *emu, struct str table)
+{
+	return reason_for(emu, FAULT_JOB, table);
 }
 
 int

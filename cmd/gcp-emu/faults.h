@@ -19,6 +19,7 @@ enum fault_kind {
 	FAULT_STALL,    /* the work is done, nothing is sent for `hold` */
 	FAULT_STALL_BODY, /* likewise after the headers and half of the body */
 	FAULT_ROW,      /* a row of insertAll is refused */
+	FAULT_JOB,      /* a load job fails */
 };
 
 /* What happens to one request. The rule is valid for this turn only. */

@@ -72,7 +72,7 @@ take_kind(struct parser *p, enum fault_kind kind)
 {
 	p->r->kind = kind;
 	if (++p->actions > 1)
-		return wrong(p, "a rule takes one of status, reset, lose, truncate, garbage, stall and row");
+		return wrong(p, "a rule takes one of status, reset, lose, truncate, garbage, stall, row and job");
 	return 0;
 }
 
@@ -126,12 +126,13 @@ take_path(struct parser *p)
 	return p->r->path[0] == '/' || p->r->path[0] == '*' ? 0 : wrong(p, "begins with neither / nor *");
 }
 
+/* row and job name the reason in their value */
 static int
-take_row(struct parser *p)
+take_reason(struct parser *p, enum fault_kind kind)
 {
 	if (p->r->reason != NULL)
 		return wrong(p, "does not go with reason");
-	return take_text(p, &p->r->reason) != 0 ? -1 : take_kind(p, FAULT_ROW);
+	return take_text(p, &p->r->reason) != 0 ? -1 : take_kind(p, kind);
 }
 
 static int
@@ -162,7 +163,7 @@ take_key(struct parser *p)
 	if (strcmp(k, "retry_after") == 0)
 		return take_retry_after(p);
 	if (strcmp(k, "reason") == 0)
-		return r->reason == NULL ? take_text(p, &r->reason) : wrong(p, "given twice, or with row");
+		return r->reason == NULL ? take_text(p, &r->reason) : wrong(p, "given twice, or with row or job");
 	if (strcmp(k, "message") == 0)
 		return take_text(p, &r->message);
 	if (strcmp(k, "body") == 0)
@@ -180,7 +181,9 @@ take_key(struct parser *p)
 	if (strcmp(k, "stall_at") == 0)
 		return take_stall_at(p);
 	if (strcmp(k, "row") == 0)
-		return take_row(p);
+		return take_reason(p, FAULT_ROW);
+	if (strcmp(k, "job") == 0)
+		return take_reason(p, FAULT_JOB);
 	if (strcmp(k, "matched") == 0 || strcmp(k, "applied") == 0)
 		return 0; /* what GET gave may be PUT again */
 	return wrong(p, "no such key");
@@ -191,16 +194,17 @@ static int
 check_rule(struct parser *p)
 {
 	struct fault_rule *r = p->r;
+	bool of_table = r->kind == FAULT_ROW || r->kind == FAULT_JOB;
 	p->key = "status";
 	bool of_status = r->retry_after != NULL || r->message != NULL || r->body != NULL ||
-	    (r->reason != NULL && r->kind != FAULT_ROW);
+	    (r->reason != NULL && !of_table);
 	if (of_status && r->kind != FAULT_STATUS)
 		return wrong(p, "missing: retry_after, reason, message and body go with it");
 	p->key = "table";
-	if (r->table != NULL && r->kind != FAULT_ROW)
-		return wrong(p, "goes with row only");
-	p->key = "row";
-	if (r->kind == FAULT_ROW && (r->method != NULL || r->path != NULL || r->delay > 0))
+	if (r->table != NULL && !of_table)
+		return wrong(p, "goes with row and job only");
+	p->key = r->kind == FAULT_JOB ? "job" : "row";
+	if (of_table && (r->method != NULL || r->path != NULL || r->delay > 0))
 		return wrong(p, "does not go with method, path and delay");
 	p->key = "delay";
 	if (r->kind == FAULT_NONE && r->delay == 0)
@@ -275,7 +279,7 @@ faults_set(struct faults *f, struct str text, struct err *e)
 			p.index++;
 			goto out;
 		}
-		rows |= p.r->kind == FAULT_ROW;
+		rows |= p.r->kind == FAULT_ROW || p.r->kind == FAULT_JOB;
 		p.index++;
 	}
 	faults_clear(f);
@@ -338,7 +342,8 @@ write_action(struct jsonw *w, const struct fault_rule *r)
 		write_text(w, "stall_at", r->kind == FAULT_STALL ? "headers" : "body");
 		break;
 	case FAULT_ROW:
-		write_text(w, "row", r->reason);
+	case FAULT_JOB:
+		write_text(w, r->kind == FAULT_ROW ? "row" : "job", r->reason);
 		break;
 	case FAULT_NONE:
 		break;

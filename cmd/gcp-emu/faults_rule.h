@@ -9,7 +9,7 @@ struct fault_rule {
 	char *name;   /* for people; NULL: none. Likewise below: NULL matches everything */
 	char *method;
 	char *path;   /* a glob (fnmatch(3), "*" takes slashes too) over the path as sent, without the query */
-	char *table;  /* a glob over a table's name, for FAULT_ROW */
+	char *table;  /* a glob over a table's name, for FAULT_ROW and FAULT_JOB */
 	double chance;
 	int64_t times; /* -1: no end */
 	int64_t after; /* matches that pass first */

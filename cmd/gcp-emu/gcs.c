@@ -7,6 +7,7 @@
 
 #include "bounds.h"
 #include "gcs.h"
+#include "s3.h"
 #include "xalloc.h"
 
 struct gcs *
@@ -78,6 +79,18 @@ out:
 	buf_release(&name);
 }
 
+bool
+gcs_is_xml(struct str path)
+{
+	static const char *const json[] = {"/download/", "/resumable/upload/", "/upload/", "/storage/v1/", "/b/"};
+
+	for (size_t i = 0; i < sizeof(json) / sizeof(json[0]); i++) {
+		if (str_starts(path, str_of(json[i])))
+			return false;
+	}
+	return !str_is(path, "/b");
+}
+
 enum emu_answer
 gcs_handle(struct emu *emu, struct request *req, struct reply *rep)
 {
@@ -88,7 +101,9 @@ gcs_handle(struct emu *emu, struct request *req, struct reply *rep)
 	bool upload = !download && str_starts(path, STR("/upload/")) && strip(&path, STR("/upload"));
 	bool prefixed = str_starts(path, STR("/storage/v1/b")) && strip(&path, STR("/storage/v1"));
 
-	if (str_is(path, "/b") || str_starts(path, STR("/b/")))
+	if (s3_claims(emu, req))
+		s3_handle(emu->gcs, req, rep);
+	else if (str_is(path, "/b") || str_starts(path, STR("/b/")))
 		handle_json(emu->gcs, path, upload, req, rep);
 	else if (!download && !resumable && !upload && !prefixed && !str_starts(path, STR("/storage/v1/")))
 		gcs_xml(emu->gcs, req, rep);

@@ -136,6 +136,8 @@ void gcs_list(struct gcs *g, struct str bucket, struct request *req, struct repl
 void gcs_media(struct gcs *g, const struct gcs_object *o, struct request *req, struct reply *rep);
 /* GET or HEAD /BUCKET/OBJECT */
 void gcs_xml(struct gcs *g, struct request *req, struct reply *rep);
+/* the path is none of the JSON API's */
+bool gcs_is_xml(struct str path);
 
 void gcs_upload(struct gcs *g, struct str bucket, struct request *req, struct reply *rep);
 /* Metadata from a JSON text ("" for none) and the request's query: false after the error reply. */

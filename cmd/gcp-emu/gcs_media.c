@@ -12,8 +12,10 @@
 #include <zlib.h>
 
 #include "bounds.h"
+#include "digest.h"
 #include "gcs.h"
 #include "num.h"
+#include "s3.h"
 #include "xalloc.h"
 
 #define INFLATED_MAX (256 * MIB)
@@ -121,6 +123,19 @@ is_gzip(const struct gcs_object *o)
 	return gzip;
 }
 
+/* S3's ETag is the content's MD5, Cloud Storage's XML API has its generation there. */
+static void
+add_etag(const struct gcs_object *o, struct reply *rep, bool s3)
+{
+	char hex[2 * DIGEST_MAX + 1];
+
+	digest_hex(hex, o->md5, sizeof(o->md5));
+	if (s3)
+		reply_header(rep, "ETag", "\"%s\"", hex);
+	else
+		reply_header(rep, "ETag", "\"%lld\"", (long long)o->generation);
+}
+
 static void
 add_headers(const struct gcs_object *o, struct reply *rep, bool gzip, bool unpacked)
 {
@@ -139,7 +154,6 @@ add_headers(const struct gcs_object *o, struct reply *rep, bool gzip, bool unpac
 	reply_header(rep, "X-Goog-Storage-Class", "STANDARD");
 	reply_header(rep, "X-Goog-Stored-Content-Length", "%lld", (long long)o->size);
 	reply_header(rep, "X-Goog-Stored-Content-Encoding", "%s", gzip ? "gzip" : "identity");
-	reply_header(rep, "ETag", "\"%lld\"", (long long)o->generation);
 	reply_header(rep, "Last-Modified", "%s", date);
 	if (unpacked)
 		reply_header(rep, "Warning", "214 UploadServer gunzipped");
@@ -180,8 +194,8 @@ void
 gcs_media(struct gcs *g, const struct gcs_object *o, struct request *req, struct reply *rep)
 {
 	struct str accepted = request_header(req, "Accept-Encoding");
-	bool gzip = is_gzip(o);
-	bool unpack = gzip && (accepted.n == 0 || memmem(accepted.p, accepted.n, "gzip", 4) == NULL);
+	bool gzip = is_gzip(o), s3 = s3_claims(g->emu, req);
+	bool unpack = gzip && !s3 && (accepted.n == 0 || memmem(accepted.p, accepted.n, "gzip", 4) == NULL);
 	struct range r;
 	int ranged = unpack ? 0 : read_range(request_header(req, "Range"), o->size, &r);
 	char *path;
@@ -201,6 +215,7 @@ gcs_media(struct gcs *g, const struct gcs_object *o, struct request *req, struct
 		unpack = unpack && gunzip(&rep->body);
 		rep->content_type = ""; /* an empty one is dropped: the object's is among the headers */
 		add_headers(o, rep, gzip, unpack);
+		add_etag(o, rep, s3);
 		if (ranged == 1) {
 			rep->status = 206;
 			reply_header(rep, "Content-Range", "bytes %lld-%lld/%lld", (long long)r.from,

@@ -21,9 +21,9 @@
 
 struct options {
 	int64_t port;
-	const char *dir, *project, *schemas, *faults;
+	const char *dir, *project, *schemas, *faults, *s3_key;
 	bool auth;
-	int64_t min_deadline, pull_wait, seed;
+	int64_t min_deadline, pull_wait, job_wait, seed;
 	struct common common;
 };
 
@@ -93,6 +93,9 @@ serve(struct emu *emu, int signal_fd)
 		read_clock(emu);
 		int64_t next = httpd_turn(emu->httpd);
 		int64_t other = pubsub_turn(emu);
+		if (other < next)
+			next = other;
+		other = bigquery_turn(emu);
 		if (other < next)
 			next = other;
 		if (emu->woken)
@@ -190,15 +193,18 @@ main(int argc, char **argv)
 	    {"schemas", 0, OPT_STR, &o.schemas, "FILE", "make the default topics, bucket, tables, ..."},
 	    {"faults", 0, OPT_STR, &o.faults, "FILE", "inject the faults that FILE describes"},
 	    {"auth", 0, OPT_FLAG, &o.auth, NULL, "demand the bearer token in DIR/token"},
+	    {"s3-key", 0, OPT_STR, &o.s3_key, "ID:SECRET", "demand signatures with that key of S3's requests"},
 	    {"min-deadline", 0, OPT_INT, &o.min_deadline, "S", "the least ack deadline, in seconds (default 10)",
 		.min = 1, .max = 600},
 	    {"pull-wait", 0, OPT_SECONDS, &o.pull_wait, "S", "how long an empty pull waits (default 89)",
 		.max = 3600},
+	    {"job-wait", 0, OPT_SECONDS, &o.job_wait, "S", "how long a load job is pending (default 0)",
+		.max = 3600},
 	    {"seed", 0, OPT_INT, &o.seed, "N", "of what is left to chance (default 1); 0: full pulls"},
 	    OPT_END};
 	const struct opt_spec spec = {
-	    .synopsis = "--dir DIR [--port PORT] [--project P] [--schemas FILE] [--faults FILE] [--auth] "
-			"[--min-deadline S] [--pull-wait S] [--seed N]",
+	    .synopsis = "--dir DIR [--port PORT] [--project P] [--schemas FILE] [--faults FILE] [--auth] [--s3-key ID:SECRET] "
+			"[--min-deadline S] [--pull-wait S] [--job-wait S] [--seed N]",
 	    .summary = "Stands in for Pub/Sub, BigQuery and Cloud Storage on one local port.",
 	    .own = own, .shared = common_options(&o.common, false), .see = "gcp-emu(1)"};
 	char **operands;
@@ -208,8 +214,8 @@ main(int argc, char **argv)
 
 	struct err e = {0};
 	struct schema schema = {0};
-	struct emu emu = {.dir = o.dir, .project = o.project, .min_deadline = o.min_deadline, .auth = o.auth,
-	    .seed = (uint64_t)o.seed, .pull_wait = o.pull_wait};
+	struct emu emu = {.dir = o.dir, .project = o.project, .s3_key = o.s3_key, .min_deadline = o.min_deadline, .auth = o.auth,
+	    .seed = (uint64_t)o.seed, .pull_wait = o.pull_wait, .job_wait = o.job_wait};
 	emu.faults = faults_new(emu.seed);
 	emu.counts = counts_new();
 	int rc = load(&emu, &schema, &o, &e);
