@@ -26,6 +26,8 @@ line_fill(struct line_reader *r, struct err *e)
 			buf_reset(&r->buf, 4 * FILL);
 	}
 	char *to = buf_room(&r->buf, FILL);
+	if (to == NULL)
+		return err_set(e, ERR_BUG, "cannot read '%s': %zu bytes of it wait to be taken", r->name, r->buf.n);
 	ssize_t n = read(r->fd, to, FILL);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 1;

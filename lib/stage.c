@@ -131,8 +131,11 @@ fill_set(struct stage *s, struct pollset *p, struct places *at)
 		at->out[i] = o == NULL || o->fd < 0 ? POLLSET_MAX
 						    : pollset_add(p, o->fd, sink_pending(o) > 0 ? POLLOUT : 0);
 	}
-	bool reads = s->in.fd >= 0 && !s->in.eof && takes_input(s);
-	/* Lines that were held back are in memory: nothing on the descriptor would wake us for them. */
+	/*
+	 * Lines that were held back are in memory: they come first, or a stage that takes one a turn would gather its whole
+	 * input. Nothing on the descriptor would wake us for them.
+	 */
+	bool reads = s->in.fd >= 0 && !s->in.eof && !s->held_back && takes_input(s);
 	if (s->held_back && takes_input(s))
 		pollset_wake_at(p, s->now);
 	at->in = reads ? pollset_add(p, s->in.fd, POLLIN) : POLLSET_MAX;
