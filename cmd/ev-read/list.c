@@ -272,8 +272,8 @@ on_item(void *arg, const struct gcs_item *item)
 {
 	struct read *r = arg;
 	const struct target *t = &r->targets[r->target];
-	bool placeholder = item->name.p[item->name.n - 1] == '/' && item->size == 0;
-	if (placeholder || memchr(item->name.p, '\0', item->name.n) != NULL || !(glob_fixed(t->pattern) < t->pattern.n
+	bool folder_mark = item->name.p[item->name.n - 1] == '/' && item->size == 0;
+	if (folder_mark || memchr(item->name.p, '\0', item->name.n) != NULL || !(glob_fixed(t->pattern) < t->pattern.n
 		? glob_match(t->pattern, item->name) : str_eq(t->pattern, item->name)))
 		return;
 	struct object *o = xcalloc(1, sizeof(*o));
