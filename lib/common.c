@@ -1,7 +1,11 @@
 #include "common.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -78,4 +82,22 @@ common_outputs(struct sink *out, bool out_shared, struct sink *rejects, const ch
 		return err_set(e, ERR_USAGE, "cannot write rejects to '%s': standard output has a stream already", where);
 	sink_init(rejects, fd, where != NULL ? where : "rejects", false);
 	return 0;
+}
+
+/* Opened without waiting for a writer; the flag is on a descriptor of our own. */
+int
+common_open_acks(const char *path, struct err *e)
+{
+	struct stat st;
+	if (path == NULL)
+		return -1;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(e, errno == ENOENT ? ERR_NOINPUT : ERR_IO, "cannot open '%s' for receipts: %s; make it with mkfifo",
+		    path, strerror(errno));
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		close(fd);
+		return err_set(e, ERR_USAGE, "cannot read receipts from '%s': it is a plain file; give a FIFO (mkfifo)", path);
+	}
+	return fd;
 }

@@ -32,4 +32,10 @@ bool common_start(const char *prog, const struct opt_spec *spec, const struct co
  */
 int common_outputs(struct sink *out, bool out_shared, struct sink *rejects, const char *where, struct err *e);
 
+/*
+ * Opens the FIFO that receipts come from, without waiting for a writer: the descriptor, or -1 with e filled, and -1 without
+ * where path is NULL.
+ */
+int common_open_acks(const char *path, struct err *e);
+
 #endif

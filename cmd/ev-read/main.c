@@ -190,24 +190,6 @@ net_ready(void *ctx, const struct pollset *p)
 	r->http_net.ready(r->http_net.ctx, p);
 }
 
-/* Opened without waiting for a writer; the flag is on a descriptor of our own. */
-static int
-open_acks(const char *path, struct err *e)
-{
-	struct stat st;
-	if (path == NULL)
-		return -1;
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(e, errno == ENOENT ? ERR_NOINPUT : ERR_IO, "cannot open '%s' for receipts: %s; make it with mkfifo",
-		    path, strerror(errno));
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		close(fd);
-		return err_set(e, ERR_USAGE, "cannot read receipts from '%s': it is a plain file; give a FIFO (mkfifo)", path);
-	}
-	return fd;
-}
-
 static int
 check_options(struct read *r, char **urls, int n, struct err *e)
 {
@@ -266,7 +248,7 @@ set_up(struct read *r, char **urls, int n, struct err *e)
 	const struct options *o = &r->o;
 	if (check_options(r, urls, n, e) < 0)
 		return -1;
-	int acks = open_acks(o->acks, e);
+	int acks = common_open_acks(o->acks, e);
 	if (o->acks != NULL && acks < 0)
 		return -1;
 	stage_init(&r->stage, &ops, r, acks, o->acks);

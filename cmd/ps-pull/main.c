@@ -172,24 +172,6 @@ on_turn(struct stage *s, struct err *e)
 static const struct stage_ops ops = {
     .line = on_receipt, .input_is_free = true, .turn = on_turn, .signal = on_signal, .out_failed = on_out_failed};
 
-/* Opened without waiting for a writer; the flag is on a descriptor of our own. */
-static int
-open_acks(const char *path, struct err *e)
-{
-	struct stat st;
-	if (path == NULL)
-		return -1;
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(e, errno == ENOENT ? ERR_NOINPUT : ERR_IO, "cannot open '%s' for receipts: %s; make it with mkfifo",
-		    path, strerror(errno));
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		close(fd);
-		return err_set(e, ERR_USAGE, "cannot read receipts from '%s': it is a plain file; give a FIFO (mkfifo)", path);
-	}
-	return fd;
-}
-
 static int
 check_options(const struct options *o, struct err *e)
 {
@@ -261,7 +243,7 @@ pull(const struct options *o, const char *name, struct err *e)
 	struct http *http = http_new();
 	struct stage_net net = http_net(http);
 	lease_init(&p.leases, o->lease, o->max_lease);
-	int fd = open_acks(o->acks, e);
+	int fd = common_open_acks(o->acks, e);
 	if (o->acks != NULL && fd < 0)
 		goto out;
 	stage_init(&s, &ops, &p, fd, o->acks);
