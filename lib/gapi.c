@@ -260,15 +260,6 @@ judge(const struct gapi_call *c, const struct http_reply *reply, struct gapi_res
 	    result->reason, *result->reason != '\0' ? ")" : "", advice(reply->status, class));
 }
 
-int64_t
-gapi_retry_after(const struct http_reply *reply)
-{
-	int64_t s;
-	if (reply == NULL || !num_i64(http_header(reply, "retry-after"), &s) || s < 0)
-		return 0;
-	return SECONDS(s < 600 ? s : 600);
-}
-
 static void
 warn(struct gapi_call *c, const struct err *why, int64_t now)
 {
@@ -343,7 +334,7 @@ on_reply(void *arg, const struct http_reply *reply)
 		c->refreshed = false;
 	enum err_class class = result.err.class;
 	bool transient = class == ERR_TRANSIENT || class == ERR_QUOTA;
-	if ((result.status == 401 && refresh(c)) || (transient && try_later(c, &result.err, gapi_retry_after(reply)))) {
+	if ((result.status == 401 && refresh(c)) || (transient && try_later(c, &result.err, http_retry_after(reply)))) {
 		wait_list_add(c);
 		return;
 	}

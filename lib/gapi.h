@@ -77,11 +77,6 @@ typedef void gapi_done(void *arg, const struct gapi_result *result);
 int gapi_init(struct gapi *g, struct http *http, const char *service_env, const char *real, const char *token_file,
     int64_t patience, struct err *e);
 struct gapi_call *gapi_start(struct gapi *g, const struct gapi_spec *spec, gapi_done *done, void *arg);
-/*
- * What Retry-After asks for, in microseconds, at most 600 s; 0 where it asks for nothing. The HTTP-date form is rare and
- * answered with the ordinary back-off. reply may be NULL.
- */
-int64_t gapi_retry_after(const struct http_reply *reply);
 /* Ends a call without its callback. */
 void gapi_cancel(struct gapi_call *c);
 /* Is a call between two tries? */

@@ -257,7 +257,7 @@ back_off(struct gcs_upload *u, const struct gapi_result *r, const struct err *wh
 {
 	int64_t now = clock_now();
 	bool quota = why->class == ERR_QUOTA;
-	if (!retry_next(&u->retry, &u->g->rng, now, gapi_retry_after(r->reply), quota, u->g->patience, when)) {
+	if (!retry_next(&u->retry, &u->g->rng, now, http_retry_after(r->reply), quota, u->g->patience, when)) {
 		struct err e;
 		err_set(&e, ERR_TRANSIENT, "%s; gave up after %u tries", why->text, u->retry.attempts);
 		finish(u, NULL, &e);

@@ -237,21 +237,12 @@ finish(struct gcs_read *r, const struct err *e, bool changed)
 	free_read(r);
 }
 
-static int64_t
-retry_after(const struct gapi_result *r)
-{
-	int64_t s;
-	if (r->reply == NULL || !num_i64(http_header(r->reply, "retry-after"), &s) || s < 0)
-		return 0;
-	return SECONDS(s < 600 ? s : 600);
-}
-
 static void
 go_on(struct gcs_read *r, const struct gapi_result *result, const struct err *why)
 {
 	int64_t now = clock_now(), when;
 	struct err e = *why;
-	if (!retry_next(&r->retry, &r->g->rng, now, retry_after(result), e.class == ERR_QUOTA, r->g->patience, &when)) {
+	if (!retry_next(&r->retry, &r->g->rng, now, http_retry_after(result->reply), e.class == ERR_QUOTA, r->g->patience, &when)) {
 		e.class = ERR_TRANSIENT;
 		err_wrap(&e, "gave up after %u tries", r->retry.attempts);
 		finish(r, &e, false);

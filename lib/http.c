@@ -7,6 +7,7 @@
 
 #include "bounds.h"
 #include "clock.h"
+#include "num.h"
 #include "xalloc.h"
 
 #define SOCKETS_MAX 512
@@ -394,4 +395,13 @@ http_header_in(struct str headers, const char *name)
 			return str_trim(str_skip(line, colon + 1));
 	}
 	return STR_NONE;
+}
+
+int64_t
+http_retry_after(const struct http_reply *reply)
+{
+	int64_t s;
+	if (reply == NULL || !num_i64(http_header(reply, "retry-after"), &s) || s < 0)
+		return 0;
+	return SECONDS(s < 600 ? s : 600);
 }

@@ -66,4 +66,10 @@ struct str http_header_in(struct str headers, const char *name);
 /* A reply header's value, or STR_NONE. Names are compared without case. */
 struct str http_header(const struct http_reply *reply, const char *name);
 
+/*
+ * What Retry-After asks for, in microseconds, at most 600 s; 0 where it asks for nothing. The HTTP-date form is rare and
+ * answered with the ordinary back-off. reply may be NULL.
+ */
+int64_t http_retry_after(const struct http_reply *reply);
+
 #endif

@@ -326,15 +326,6 @@ judge(const struct s3_call *c, const struct http_reply *reply, struct s3_result 
 }
 
 /* Seconds; the HTTP-date form is answered with the ordinary back-off. */
-static int64_t
-retry_after(const struct http_reply *reply)
-{
-	int64_t s;
-	if (!num_i64(http_header(reply, "retry-after"), &s) || s < 0)
-		return 0;
-	return SECONDS(s < 600 ? s : 600);
-}
-
 static void
 warn(struct s3_call *c, const struct err *why, int64_t now)
 {
@@ -412,7 +403,7 @@ on_reply(void *arg, const struct http_reply *reply)
 	c->request = NULL;
 	judge(c, reply, &result);
 	bool transient = result.err.class == ERR_TRANSIENT;
-	if (try_otherwise(c, &result) || (transient && try_later(c, &result.err, retry_after(reply)))) {
+	if (try_otherwise(c, &result) || (transient && try_later(c, &result.err, http_retry_after(reply)))) {
 		wait_list_add(c);
 		return;
 	}

@@ -350,21 +350,12 @@ finish(struct s3_read *r, const struct err *e, bool changed)
 	free_read(r);
 }
 
-static int64_t
-retry_after(const struct s3_result *r)
-{
-	int64_t s;
-	if (r->reply == NULL || !num_i64(http_header(r->reply, "retry-after"), &s) || s < 0)
-		return 0;
-	return SECONDS(s < 600 ? s : 600);
-}
-
 static void
 go_on(struct s3_read *r, const struct s3_result *result, const struct err *why)
 {
 	int64_t now = clock_now(), when;
 	struct err e = *why;
-	if (!retry_next(&r->retry, &r->s->rng, now, retry_after(result), false, r->s->patience, &when)) {
+	if (!retry_next(&r->retry, &r->s->rng, now, http_retry_after(result->reply), false, r->s->patience, &when)) {
 		err_wrap(&e, "gave up after %u tries", r->retry.attempts);
 		finish(r, &e, false);
 		return;
