@@ -125,6 +125,7 @@ fill_set(struct stage *s, struct pollset *p, struct places *at)
 {
 	p->n = 0;
 	p->wake = s->wake;
+	pollset_wake_at(p, s->notify.next);
 	at->signal = pollset_add(p, s->signal_fd, POLLIN);
 	for (int i = 0; i < STAGE_OUTS; i++) {
 		struct sink *o = s->outs[i];
@@ -193,6 +194,7 @@ one_turn(struct stage *s, struct pollset *p, struct err *e)
 	if (wait_for(s, p, e) < 0)
 		return -1;
 	s->wake = CLOCK_NEVER;
+	notify_alive(&s->notify, s->now);
 	if (came(p, at.signal) && take_signals(s, e) < 0)
 		return -1;
 	if (write_outs(s, p, &at, e) < 0)
@@ -230,6 +232,7 @@ stage_run(struct stage *s, struct err *e)
 	int rc = -1;
 	if (open_signals(s, e) < 0)
 		return -1;
+	notify_ready(&s->notify, s->now);
 	for (;;) {
 		enum stage_step step = s->drained ? STAGE_DONE : STAGE_MORE;
 		if (s->ops->turn != NULL)
@@ -243,6 +246,7 @@ stage_run(struct stage *s, struct err *e)
 		if (one_turn(s, &set, e) < 0)
 			break;
 	}
+	notify_release(&s->notify);
 	close(s->signal_fd);
 	line_release(&s->in);
 	return rc;

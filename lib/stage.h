@@ -7,7 +7,8 @@
  *  - back-pressure: while an output holds LIMIT_OUTPUT, or `wants` says no, the input is left out of the set;
  *  - every output is watched for a reader that left, even with nothing to write: that ends the tool (74);
  *  - SIGTERM and SIGINT: the first is ignored (the source ends the stream, EOF runs down the chain), a second one
- *    ends the tool at once with 75. A source sets `signal` and decides for itself.
+ *    ends the tool at once with 75. A source sets `signal` and decides for itself;
+ *  - a service manager is told when the loop begins, and that it turns.
  */
 #ifndef EVPIPE_STAGE_H
 #define EVPIPE_STAGE_H
@@ -15,6 +16,7 @@
 #include <poll.h>
 
 #include "line.h"
+#include "notify.h"
 #include "sink.h"
 
 #define STAGE_OUTS 2
@@ -75,6 +77,7 @@ struct stage {
 	bool held_back;         /* private: whole lines may wait in memory */
 	int64_t wake;           /* private */
 	int signal_fd;          /* private */
+	struct notify notify;   /* private */
 };
 
 /* in_fd -1: no input. Nothing is opened that needs closing if stage_run is not called. */
