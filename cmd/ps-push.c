@@ -16,6 +16,7 @@
 #include "receipt.h"
 #include "record.h"
 #include "tally.h"
+#include "time.h"
 #include "utf8.h"
 #include "xalloc.h"
 
@@ -33,6 +34,7 @@ struct options {
 	int input;
 	bool replay;
 	int64_t max_replays;
+	const char *before;
 	struct batch_limits limits;
 };
 
@@ -53,6 +55,8 @@ struct push {
 	struct json json;
 	struct tally tally;
 	uint64_t empty;   /* bare lines skipped */
+	int64_t before;   /* --before */
+	uint64_t left;    /* dead letters of that time or later */
 	bool torn;
 };
 
@@ -259,6 +263,16 @@ take_dead(struct push *p, const struct record *r, uint64_t line)
 	}
 }
 
+/* Whether a dead letter is newer than --before allows; one without a time is not. */
+static bool
+too_new(const struct push *p, const struct record *r)
+{
+	int64_t time;
+	uint32_t t = p->o.before != NULL ? json_get(&p->json, r->t_msg, "time") : JSON_NONE;
+	return json_is(&p->json, t, JSON_STRING) && time_parse_service(json_text(&p->json, t), &time) == NULL &&
+	    time >= p->before;
+}
+
 static int
 take_record(struct push *p, const struct line *l, struct err *e)
 {
@@ -275,6 +289,10 @@ take_record(struct push *p, const struct line *l, struct err *e)
 				: " and rejected records, or bare lines");
 	if (!fits || receipt_fits(r.id, r.source, e) < 0)
 		return err_wrap(e, "cannot use line %llu of '%s'", (unsigned long long)l->number, INPUT_NAME);
+	if (too_new(p, &r)) {
+		p->left++;
+		return 0;
+	}
 	p->tally.in++;
 	if (p->o.replay) {
 		take_dead(p, &r, l->number);
@@ -324,6 +342,17 @@ turn(struct stage *s, struct err *e)
 	return step == STAGE_DONE && !s->drained ? STAGE_MORE : step;
 }
 
+static int
+take_before(struct push *p, struct err *e)
+{
+	if (p->o.before == NULL)
+		return 0;
+	if (!p->o.replay)
+		return err_set(e, ERR_USAGE, "cannot take --before without --replay");
+	const char *why = time_parse_service(str_of(p->o.before), &p->before);
+	return why != NULL ? err_set(e, ERR_USAGE, "cannot take '%s' for --before: %s", p->o.before, why) : 0;
+}
+
 /* --attribute K=V, held to Pub/Sub's rules before anything is sent. */
 static int
 take_attributes(struct push *p, struct err *e)
@@ -351,7 +380,7 @@ prepare(struct push *p, const char *topic, struct err *e)
 		return err_set(e, ERR_USAGE,
 		    "cannot take --replay with --input bare: dead letters are records");
 	p->input = p->o.replay ? INPUT_RECORDS : (enum input)p->o.input;
-	if (take_attributes(p, e) < 0 || name_pubsub(&p->topic, "topics", topic, c->project, e) < 0 ||
+	if (take_before(p, e) < 0 || take_attributes(p, e) < 0 || name_pubsub(&p->topic, "topics", topic, c->project, e) < 0 ||
 	    pubsub_init(&p->gapi, p->http, c->access_token_file, c->retry_for, e) < 0)
 		return -1;
 	return pubsub_check(&p->gapi, buf_cstr(&p->topic), "pubsub.topics.publish", e);
@@ -384,6 +413,8 @@ report(const struct push *p)
 	if (p->empty > 0)
 		log_warn("skipped %llu empty lines: Pub/Sub takes no message without data and attributes",
 		    (unsigned long long)p->empty);
+	if (p->left > 0)
+		log_info("left %llu dead letters of %s or later", (unsigned long long)p->left, p->o.before);
 	snprintf(extra, sizeof(extra), "messages %llu, requests %llu, retries %llu",
 	    (unsigned long long)p->publisher.published, (unsigned long long)p->publisher.requests,
 	    (unsigned long long)p->gapi.retries);
@@ -420,6 +451,7 @@ main(int argc, char **argv)
 	int n, status;
 	const struct opt own[] = {
 	    {"replay", 0, OPT_FLAG, &o->replay, NULL, "undo the dead-letter form of what is published"},
+	    {"before", 0, OPT_STR, &o->before, "TIME", "with --replay: leave what was dead-lettered at TIME or later"},
 	    {"max-replays", 0, OPT_INT, &o->max_replays, "N", "refuse what was replayed N times before (10)",
 		.min = 1, .max = 999999},
 	    {"attribute", 0, OPT_LIST, &o->attributes, "K=V",

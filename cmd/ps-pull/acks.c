@@ -188,7 +188,7 @@ acks_receipt(struct puller *p, const struct line *l, struct err *e)
 		buf_release(&plain);
 		id = buf_str(&p->scratch);
 	}
-	p->active_at = p->now;
+	p->active_at = p->receipt_at = p->now;
 	if (lease_receipt(&p->leases, id, p->now))
 		p->tally.done++;
 	else

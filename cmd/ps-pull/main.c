@@ -112,7 +112,7 @@ static bool
 advance(struct puller *p, const struct stage *s)
 {
 	if (p->phase == PULLING && pulls_due(p) <= p->now)
-		stop(p, "idle");
+		stop(p, p->o->quiet_exit > 0 ? "quiet" : "idle");
 	if (p->phase == PULLING && pulls_finished(p))
 		stop(p, "got --max-messages");
 	if (p->phase == STOPPING && p->npulls == 0 && sink_pending(&p->out) == 0) {
@@ -144,7 +144,7 @@ on_turn(struct stage *s, struct err *e)
 	}
 	check_chain(p, s);
 	if (gapi_waiting(&p->g))
-		p->active_at = s->now; /* a service that fails does not say that nothing is there */
+		p->active_at = p->receipt_at = s->now; /* a service that fails does not say that nothing is there */
 	/* An output that failed has nothing pending either, and did not get it all. */
 	if (p->o->ack_on_write && p->out.fd >= 0 && sink_pending(&p->out) == 0) {
 		p->tally.done += lease_held(&p->leases);
@@ -179,6 +179,9 @@ check_options(const struct options *o, struct err *e)
 		return err_set(e, ERR_USAGE, "cannot take --acks and --ack-on-write together: which one acknowledges?");
 	if (o->max_lease < o->lease)
 		return err_set(e, ERR_USAGE, "cannot take --max-lease shorter than --lease");
+	if (o->quiet_exit > 0 && (o->acks == NULL || o->idle_exit > 0))
+		return err_set(e, ERR_USAGE, "cannot take --quiet-exit %s", o->acks == NULL ?
+		    "without --acks: no receipt would ever come" : "and --idle-exit together: which one ends it?");
 	return 0;
 }
 
@@ -191,7 +194,7 @@ set_up(struct puller *p, const char *name, struct http *http, struct err *e)
 		return -1;
 	jsonw_escape(&p->source, buf_str(&p->subscription));
 	/* For cron: a service that is down for long is reported, not waited for. */
-	int64_t patience = c.retry_for >= 0 ? c.retry_for : o->idle_exit > 0 ? SECONDS(60) : 0;
+	int64_t patience = c.retry_for >= 0 ? c.retry_for : o->idle_exit + o->quiet_exit > 0 ? SECONDS(60) : 0;
 	if (pubsub_init(&p->g, http, c.access_token_file, patience, e) < 0)
 		return -1;
 	return pubsub_check(&p->g, buf_cstr(&p->subscription), "pubsub.subscriptions.consume", e);
@@ -215,7 +218,7 @@ run(struct puller *p, struct stage *s, struct stage_net *net, struct err *e)
 	const struct options *o = p->o;
 	s->outs[0] = &p->out;
 	s->net = net;
-	p->active_at = clock_now();
+	p->active_at = p->receipt_at = clock_now();
 	if (o->acks == NULL && !o->ack_on_write)
 		log_info("without --acks nothing is acknowledged: the messages stay in the subscription");
 	int rc = stage_run(s, e);
@@ -227,7 +230,9 @@ run(struct puller *p, struct stage *s, struct stage_net *net, struct err *e)
 	if (rc < 0)
 		return -1;
 	bool refused = p->refused_in_a_row > 0;
-	if ((p->incomplete || refused) && (o->acks != NULL || o->ack_on_write))
+	/* Who asked for a quiet exit knows that some have no receipt; but only a chain that ended by itself has seen them all. */
+	bool left = o->quiet_exit > 0 && s->drained && s->signals == 0;
+	if (((p->incomplete && !left) || refused) && (o->acks != NULL || o->ack_on_write))
 		return err_set(e, ERR_TRANSIENT, "cannot acknowledge all: it ended before every message had its receipt, or every "
 						 "acknowledgement its answer; what is left comes again");
 	return 0;
@@ -275,6 +280,7 @@ main(int argc, char **argv)
 	    {"ack-on-write", 0, OPT_FLAG, &o.ack_on_write, NULL, "acknowledge once written out (at most once)"},
 	    {"max-messages", 0, OPT_INT, &o.max_messages, "N", "end after N messages", .min = 1, .max = INT64_MAX},
 	    {"idle-exit", 0, OPT_SECONDS, &o.idle_exit, "SECONDS", "end after nothing happened this long", .max = 86400},
+	    {"quiet-exit", 0, OPT_SECONDS, &o.quiet_exit, "SECONDS", "end after no receipt came this long", .max = 86400},
 	    {"max-outstanding", 0, OPT_INT, &o.max_outstanding, "N", "messages without a receipt at most",
 		.min = 1, .max = 10000000},
 	    {"max-bytes", 0, OPT_SIZE, &o.max_bytes, "SIZE", "and their data at most", .min = 1, .max = INT64_MAX},

@@ -2,7 +2,7 @@
  * ps-pull: what its three parts share. pull.c keeps pulls outstanding and writes records; acks.c sends
  * acknowledgements, extensions and what is given back; main.c is the options and the stage's callbacks.
  *
- * The life of a run:  PULLING --(signal, --max-messages, --idle-exit)--> STOPPING (pulls that are being answered end,
+ * The life of a run:  PULLING --(signal, --max-messages, --idle-exit, --quiet-exit)--> STOPPING (pulls that are being answered end,
  * output is written and closed) --> WAITING (receipts come in) --> RETURNING (what has no receipt is given back) --> end.
  * A chain that dies leads to WAITING at once: the receipts that are in the FIFO already still count.
  */
@@ -27,6 +27,7 @@ struct options {
 	bool ack_on_write;
 	int64_t max_messages;    /* 0: no end */
 	int64_t idle_exit;       /* microseconds; 0: never */
+	int64_t quiet_exit;      /* likewise */
 	int64_t max_outstanding; /* messages */
 	int64_t max_bytes;       /* of their data */
 	int64_t max_lease, lease, drain; /* microseconds */
@@ -54,6 +55,7 @@ struct puller {
 	enum phase phase;
 	int64_t now;
 	int64_t active_at;         /* when anything last happened: for --idle-exit */
+	int64_t receipt_at;        /* when a receipt last came: for --quiet-exit */
 	int64_t give_up_at;        /* when WAITING after a death, or RETURNING, ends though something is unanswered */
 	struct pull pulls[PULLS_MAX];
 	unsigned wanted;           /* pulls to keep outstanding, grows and shrinks with what they bring */
@@ -75,7 +77,7 @@ void pulls_start(struct puller *p);        /* as many as the window and the outp
 int64_t pulls_cancel_idle(struct puller *p);
 /* Ends those that a failure left under way. */
 void pulls_release(struct puller *p);
-int64_t pulls_due(const struct puller *p); /* --idle-exit: when */
+int64_t pulls_due(const struct puller *p); /* --idle-exit or --quiet-exit: when */
 bool pulls_finished(const struct puller *p); /* nothing more is to be pulled */
 
 /* acks.c */

@@ -215,7 +215,9 @@ pulls_due(const struct puller *p)
 {
 	bool peek = p->o->acks == NULL && !p->o->ack_on_write;
 	bool outstanding = (!peek && lease_held(&p->leases) > 0) || p->ack_calls > 0 || sink_pending(&p->out) > 0;
-	if (p->o->idle_exit == 0 || p->phase != PULLING || outstanding)
+	if (p->phase != PULLING)
 		return CLOCK_NEVER;
-	return p->active_at + p->o->idle_exit;
+	int64_t idle = p->o->idle_exit == 0 || outstanding ? CLOCK_NEVER : p->active_at + p->o->idle_exit;
+	int64_t quiet = p->o->quiet_exit == 0 ? CLOCK_NEVER : p->receipt_at + p->o->quiet_exit;
+	return idle < quiet ? idle : quiet;
 }

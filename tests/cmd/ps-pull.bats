@@ -289,6 +289,22 @@ finish() {
 	[ "$(backlog_of)" = 3 ]
 }
 
+@test "--quiet-exit: ends though some have no receipt, and gives these back: 0; but 75 where the chain did not end by itself" {
+	start_emu
+	number_lines 10
+	ps-pull -q --acks acks --quiet-exit 1 $SUB | jq -c --unbuffered 'select((.data | @base64d | fromjson | .n) > 5) | {msg:{id:.msg.id}}' >acks
+	[ "${PIPESTATUS[*]}" = '0 0' ]
+	[ "$(backlog_of)" = 5 ]
+	[ "$(stats outstanding)" = 0 ]
+	# a writer of receipts that stays, and says nothing
+	exec 8<>acks
+	run -75 ps-pull -q --acks acks --quiet-exit 1 --drain 1 $SUB
+	exec 8>&-
+	[ "$(backlog_of)" = 5 ]
+	run -64 ps-pull --quiet-exit 1 $SUB
+	run -64 ps-pull --acks acks --quiet-exit 1 --idle-exit 1 $SUB
+}
+
 @test "--ack-on-write: what a reader that left did not get is not acknowledged: 74" {
 	start_emu
 	seq -f "%.0f $(head -c 3000 /dev/zero | tr '\0' x)" 1000 | ps-push -q --input bare backend-events-topic

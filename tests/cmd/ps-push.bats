@@ -281,6 +281,21 @@ run_to_files() {
 	[ "$status" = 0 ]
 }
 
+@test "--before leaves newer dead letters: no receipt, not refused, 0" {
+	printf '{"msg":{"id":"%s"%s},"data":"eA=="}\n' 1 ',"time":"2025-02-08T13:09:00.499Z"' 2 ',"time":"2025-02-08T13:09:00.5Z"' 3 '' \
+		4 ',"time":"2025-02-08T13:10:00Z"' >in
+	run_to_files --replay --before 2025-02-08T13:09:00.500000Z
+	[ "$status" = 0 ]
+	[ "$(sort out)" = "$(printf '{"msg":{"id":"%s"}}\n' 1 3)" ]
+	pulled 2
+	grep -q 'left 2 dead letters of 2025-02-08T13:09:00.500000Z or later' err
+	grep -q 'in 2, done 2, rejected 0' err
+	run_to_files --before 2025-02-08T13:09:00Z
+	[ "$status" = 64 ]
+	run_to_files --replay --before yesterday
+	[ "$status" = 64 ]
+}
+
 @test "a torn last record is 65, a torn bare line a message" {
 	printf '{"msg":{"id":"1"},"data":"eA=="}\n{"msg":{"id":"2"},"data":"eA=="}' > in
 	run_to_files
