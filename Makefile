@@ -1,10 +1,16 @@
-# evpipe. Targets: all check lint bench soak install dist clean
+# evpipe. Targets: all check lint bench soak install dist deb clean
 # Knobs: V=1 (show commands)  SAN=address,undefined  DEV=1 (warnings are errors)  CC=clang  PREFIX  DESTDIR  B (build folder)
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
 BINDIR  ?= $(PREFIX)/bin
 DATADIR ?= $(PREFIX)/share/evpipe
 MANDIR  ?= $(PREFIX)/share/man
+DOCDIR  ?= $(PREFIX)/share/doc/evpipe
+LIBEXEC ?= $(PREFIX)/libexec/evpipe
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+CONFDIR ?= /etc/evpipe
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 CFLAGS  ?= -O2 -g
 B       ?= build$(if $(SAN),-san)
 
@@ -62,16 +68,51 @@ bench: all
 soak: all units
 	$(Q)scripts/soak
 
-install: all
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR)
-	install -m 0755 $(CMDS:%=$(B)/%) $(DIRS:%=$(B)/%) $(DESTDIR)$(BINDIR)
-	install -m 0755 scripts/stream $(DESTDIR)$(BINDIR)/evpipe-stream
-	install -m 0755 scripts/backfill $(DESTDIR)$(BINDIR)/evpipe-backfill
+# The installed folders are compiled in: another PREFIX makes these again.
+$(B)/folders: FORCE
+	@mkdir -p $(@D); echo '$(VERSION) $(DATADIR)' | cmp -s - $@ || echo '$(VERSION) $(DATADIR)' >$@
+$(B)/lib/opt.o $(B)/lib/http.o $(B)/lib/schema.o: $(B)/folders
+
+# Completions come from each command's --help.
+SCRIPTS := $(patsubst scripts/%,evpipe-%,$(wildcard scripts/stream scripts/backfill scripts/replay))
+TOOLS   := $(CMDS) $(DIRS)
+$(TOOLS:%=$(B)/completion/%): $(B)/completion/%: $(B)/% scripts/completion
+	@mkdir -p $(@D)
+	$(Q)scripts/completion bash $* $< >$@ && scripts/completion zsh $* $< >$(@D)/_$*
+$(SCRIPTS:%=$(B)/completion/%): $(B)/completion/evpipe-%: scripts/% scripts/completion
+	@mkdir -p $(@D)
+	$(Q)scripts/completion bash evpipe-$* $< >$@ && scripts/completion zsh evpipe-$* $< >$(@D)/_evpipe-$*
+completion: $(addprefix $(B)/completion/,$(TOOLS) $(SCRIPTS))
+
+install: all completion
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(DATADIR) $(LIBEXEC) $(UNITDIR) $(CONFDIR) $(BASHDIR) $(ZSHDIR) $(DOCDIR)/examples)
+	install -m 0755 $(TOOLS:%=$(B)/%) $(DESTDIR)$(BINDIR)
+	for s in $(SCRIPTS); do install -m 0755 scripts/$${s#evpipe-} $(DESTDIR)$(BINDIR)/$$s; done
 	install -m 0644 schemas.json scripts/lib/chain.bash $(DESTDIR)$(DATADIR)
+	install -m 0755 scripts/systemd/pause $(DESTDIR)$(LIBEXEC)
 	for m in $(MAN); do d=$(DESTDIR)$(MANDIR)/man$${m##*.}; install -d $$d; install -m 0644 $$m $$d; done
+	for c in $(TOOLS) $(SCRIPTS); do install -m 0644 $(B)/completion/$$c $(DESTDIR)$(BASHDIR); \
+		install -m 0644 $(B)/completion/_$$c $(DESTDIR)$(ZSHDIR); done
+	cd scripts/systemd && for u in *.service *.timer *.target */*.conf; do \
+		install -d $(DESTDIR)$(UNITDIR)/$$(dirname $$u); \
+		sed -E 's,/usr/libexec/evpipe,$(LIBEXEC),; s,/usr/bin/((evpipe|ps|ev|bq|gcs|dlq)-),$(BINDIR)/\1,; s,/etc/evpipe/,$(CONFDIR)/,' \
+			$$u >$(DESTDIR)$(UNITDIR)/$$u && chmod 0644 $(DESTDIR)$(UNITDIR)/$$u; done
+	install -m 0644 scripts/systemd/key.conf scripts/systemd/backfill.conf $(DESTDIR)$(DOCDIR)/examples
+	test -e $(DESTDIR)$(CONFDIR)/stream.conf || install -m 0644 scripts/systemd/stream.conf $(DESTDIR)$(CONFDIR)
+
+# The same bytes from the same commit, whoever makes them and when.
+dist:
+	@mkdir -p $(B)
+	git archive --format=tar --prefix=evpipe-$(VERSION)/ HEAD | gzip -9n >$(B)/evpipe-$(VERSION).tar.gz
+# From the tree as it stands, in a copy of it.
+deb:
+	rm -rf $(B)/deb && mkdir -p $(B)/deb/evpipe-$(VERSION)
+	tar -c --exclude='./build*' --exclude=./.git --exclude=./demo-data --exclude=.terraform . | tar -x -C $(B)/deb/evpipe-$(VERSION)
+	cd $(B)/deb/evpipe-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage --build=binary --unsigned-changes
 clean:
 	rm -rf build build-san build-check build-clang
 
-.PHONY: all units check lint bench soak install clean
+.PHONY: all units check lint bench soak completion install dist deb clean FORCE
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+.DELETE_ON_ERROR:
+-include $(shell find $(B)/lib $(B)/cmd $(B)/tests -name '*.d' 2>/dev/null)
