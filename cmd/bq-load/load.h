@@ -14,7 +14,7 @@
 #include "bounds.h"
 #include "bqjob.h"
 #include "common.h"
-#include "journal.h"
+#include "gsjournal.h"
 #include "map.h"
 #include "tally.h"
 
@@ -111,6 +111,8 @@ struct load {
 	struct bqjob_place place;
 	char prefix[40];         /* of the ids of jobs into this dataset */
 	struct journal journal;
+	struct gapi storage;     /* of a journal in Cloud Storage */
+	struct gsjournal gsjournal;
 	struct map known;        /* struct known by its key */
 	struct job *jobs, **last_job; /* closed, not ended */
 	unsigned under_way;
