@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "bounds.h"
+#include "gcs.h"
 #include "url.h"
 
 bool
@@ -26,11 +27,11 @@ read_piece(void *ctx, uint64_t n, struct buf *out, struct err *e)
 	struct gsjournal *g = ctx;
 	struct buf url = BUF_INIT(16 * KIB);
 	int status, rc;
-	buf_addf(&url, "%s/storage/v1/b/%s/o/", g->storage->endpoint.base, g->bucket);
+	buf_addf(&url, "%s/storage/v1/b/%s/o/", g->storage.endpoint.base, g->bucket);
 	add_name(g, &url, n);
 	buf_addz(&url, "?alt=media");
 	struct gapi_spec spec = {.method = "GET", .url = buf_cstr(&url), .what = "read the journal", .object = g->url, .accept = 404};
-	rc = gapi_sync(g->storage, &spec, out, &status, e);
+	rc = gapi_sync(&g->storage, &spec, out, &status, e);
 	if (rc == 0 && status == 404)
 		buf_reset(out, 64 * KIB);
 	buf_release(&url);
@@ -56,13 +57,13 @@ write_piece(void *ctx, uint64_t n, struct str lines, struct err *e)
 	struct gsjournal *g = ctx;
 	struct buf url = BUF_INIT(16 * KIB), body = BUF_INIT(LIMIT_REPLY);
 	int status, rc;
-	buf_addf(&url, "%s/upload/storage/v1/b/%s/o?uploadType=media&ifGenerationMatch=0&name=", g->storage->endpoint.base,
+	buf_addf(&url, "%s/upload/storage/v1/b/%s/o?uploadType=media&ifGenerationMatch=0&name=", g->storage.endpoint.base,
 	    g->bucket);
 	add_name(g, &url, n);
 	buf_adds(&body, lines);
 	struct gapi_spec spec = {.method = "POST", .url = buf_cstr(&url), .body = &body, .content_type = "application/x-ndjson",
 	    .what = "write the journal", .object = g->url, .accept = 412};
-	rc = gapi_sync(g->storage, &spec, NULL, &status, e);
+	rc = gapi_sync(&g->storage, &spec, NULL, &status, e);
 	if (rc == 0 && status == 412)
 		rc = is_ours(g, n, lines, e);
 	buf_release(&url);
@@ -71,19 +72,26 @@ write_piece(void *ctx, uint64_t n, struct str lines, struct err *e)
 }
 
 int
-gsjournal_open(struct gsjournal *g, struct gapi *storage, struct journal *j, const char *url, struct str settings,
-    journal_entry *entry, void *arg, struct err *e)
+gsjournal_init(struct gsjournal *g, const char *url, const char *token_file, int64_t patience, struct err *e)
 {
-	struct journal_medium m = {.read = read_piece, .write = write_piece, .ctx = g};
-	*g = (struct gsjournal){.storage = storage, .url = url};
+	*g = (struct gsjournal){.url = url, .http = http_new()};
 	if (name_bucket(url, &g->bucket, &g->prefix, e) < 0)
 		return err_wrap(e, "--journal");
-	return journal_open_at(j, &m, url, settings, entry, arg, e);
+	return gcs_init(&g->storage, g->http, token_file, patience, e);
+}
+
+int
+gsjournal_open(struct gsjournal *g, struct journal *j, struct str settings, journal_entry *entry, void *arg, struct err *e)
+{
+	struct journal_medium m = {.read = read_piece, .write = write_piece, .ctx = g};
+	return journal_open_at(j, &m, g->url, settings, entry, arg, e);
 }
 
 void
 gsjournal_release(struct gsjournal *g)
 {
+	gapi_release(&g->storage);
+	http_free(g->http);
 	free(g->bucket);
 	free(g->prefix);
 }

@@ -12,15 +12,17 @@
 #include "journal.h"
 
 struct gsjournal {
-	struct gapi *storage; /* borrowed */
+	struct http *http;
+	struct gapi storage;
 	char *bucket, *prefix;
 	const char *url;      /* borrowed; for messages */
 };
 
 bool gsjournal_is(const char *path);
-/* As journal_open; url: gs://BUCKET/PREFIX, borrowed until the release. Each journal_sync is a request, waited for. */
-int gsjournal_open(struct gsjournal *g, struct gapi *storage, struct journal *j, const char *url, struct str settings,
-    journal_entry *entry, void *arg, struct err *e);
+/* url: gs://BUCKET/PREFIX, borrowed until the release. Credentials and patience as for gcs_init. */
+int gsjournal_init(struct gsjournal *g, const char *url, const char *token_file, int64_t patience, struct err *e);
+/* As journal_open. Each journal_sync is a request, waited for. */
+int gsjournal_open(struct gsjournal *g, struct journal *j, struct str settings, journal_entry *entry, void *arg, struct err *e);
 /* After journal_close. */
 void gsjournal_release(struct gsjournal *g);
 

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "clock.h"
-#include "gcs.h"
 #include "jsonw.h"
 #include "load.h"
 #include "log.h"
@@ -385,9 +384,9 @@ open_journal(struct book *b, struct str settings, struct err *e)
 	const char *path = ld->o.journal;
 	if (!gsjournal_is(path))
 		return journal_open(&ld->journal, path, settings, on_entry, b, e);
-	if (gcs_init(&ld->storage, ld->http, ld->o.common.access_token_file, ld->o.common.retry_for, e) < 0)
+	if (gsjournal_init(&ld->gsjournal, path, ld->o.common.access_token_file, ld->o.common.retry_for, e) < 0)
 		return -1;
-	return gsjournal_open(&ld->gsjournal, &ld->storage, &ld->journal, path, settings, on_entry, b, e);
+	return gsjournal_open(&ld->gsjournal, &ld->journal, settings, on_entry, b, e);
 }
 
 int

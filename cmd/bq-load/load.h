@@ -111,8 +111,7 @@ struct load {
 	struct bqjob_place place;
 	char prefix[40];         /* of the ids of jobs into this dataset */
 	struct journal journal;
-	struct gapi storage;     /* of a journal in Cloud Storage */
-	struct gsjournal gsjournal;
+	struct gsjournal gsjournal; /* where it is in Cloud Storage */
 	struct map known;        /* struct known by its key */
 	struct job *jobs, **last_job; /* closed, not ended */
 	unsigned under_way;

@@ -155,7 +155,6 @@ release(struct load *ld)
 	http_free(ld->http);
 	journal_close(&ld->journal);
 	gsjournal_release(&ld->gsjournal);
-	gapi_release(&ld->storage);
 	for (size_t i = 0; (slot = map_each(&ld->known, &i)) != NULL;)
 		free(slot->value);
 	map_release(&ld->known);

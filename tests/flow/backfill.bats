@@ -192,3 +192,32 @@ pretty() {
 	[ "$status" != 0 ]
 	grep no-such-bucket backfill.err
 }
+
+@test "shards as tasks without a disk: one journal in a bucket, one task killed and tried again" {
+	make_events 2500
+	history
+	split -n l/40 -a 2 events in/
+	for file in in/*; do load_to "data/${file##*/}" "$file"; done
+	task() { # INDEX
+		CLOUD_RUN_TASK_INDEX=$1 CLOUD_RUN_TASK_COUNT=2 timeout 120 "$ROOT/scripts/backfill" --project test --linger 0.3 \
+			--journal gs://test-history/journal --from 'gs://test-history/data/*' 2>>"task.$1" 3>&-
+	}
+	faults '{"method":"POST","path":"/upload/*","delay":0.2}'
+	task 0 &
+	first=$!
+	task 1 &
+	BACKFILL_PID=$!
+	wait_until '[ "$(objects)" -gt 10 ]' 20
+	kill -KILL "$(pgrep -f "$B/bq-load.*/shard-1-of-2" | head -n 1)"
+	status_of "$BACKFILL_PID" 20
+	[ "$STATUS" != 0 ]
+	BACKFILL_PID=
+	faults
+	# a request of the dead can still be under way, and its piece of the journal then comes before ours: 75, and again
+	task 1 || { tail -n 20 task.1 | grep -q 'another run writes it' && task 1; } || { cat task.1; false; }
+	wait "$first"
+	BACKLOG=0 books 100000
+	comm -13 want.rows got.rows | { run -1 grep .; }
+	task 0
+	tail -n 3 task.0 | grep ' 0 read, 0 bytes, [0-9]* skipped as already done, 0 failed; events: 0 read, 0 loaded, 0 dead: it adds up'
+}
