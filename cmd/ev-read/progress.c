@@ -51,7 +51,8 @@ add_left(const struct read *r, struct buf *out)
 static void
 make_line(const struct read *r, struct buf *out, int64_t span)
 {
-	uint64_t rejected = r->rejected + r->receipted_rejects;
+	/* What we rejected ourselves has a receipt among these, sooner or later. */
+	uint64_t rejected = r->rejected > r->receipted_rejects ? r->rejected : r->receipted_rejects;
 	double rate = span > 0 ? (double)(r->events - r->progress_events) * 1e6 / (double)span : 0;
 	buf_addf(out, "%" PRIu64 " of %" PRIu64 "%s objects, ", r->objects + r->objects_failed,
 	    r->objects_listed - r->objects_skipped, r->listed ? "" : " or more");

@@ -440,3 +440,33 @@ receipts_by_source() {
 	run -0 ev-read --check 'gs://test-events-output/*'
 	run -69 ev-read --check 'gs://no-such-bucket/*'
 }
+
+@test "on a terminal the progress is one line redrawn; dead letters' receipts count as rejected" {
+	command -v script >/dev/null || skip "script(1) is not here"
+	split -n l/4 "$DATA/orders.ndjson" part-
+	mkfifo acks out
+	in_background script -qefc "ev-read --acks acks --journal j 'part-*' >out" typescript
+	exec 9<out 8>acks
+	wc -l <"$DATA/orders.ndjson" >all
+	head -n "$(cat all)" <&9 >got
+	jq -c --slurp 'group_by(.msg.source)[] | {msg: {source: .[0].msg.source}, count: length}' got >paid
+	head -n 1 paid | jq -c '.rejected = true' >&8
+	wait_until 'grep -q " [1-9][0-9.]* % rejected" typescript'
+	tail -n +2 paid >&8
+	exec 8>&-
+	cat <&9 >rest
+	status_of "$PID" 10
+	[ "$STATUS" = 0 ]
+	tr '\r' '\n' <typescript >drawn
+	grep -q '4 of 4 objects, [0-9.]* kB of [0-9.]* kB, [0-9]* events/s, [0-9.]* % rejected, [0-9]* wait for receipts' drawn || { cat -A typescript; false; }
+	[ "$(grep -c 'events/s' typescript)" -le 1 ] # no line of its own
+}
+
+@test "a listing of several pages" {
+	start_emu
+	for i in $(seq 1100); do good_order "o$i"; done | ev-validate --schemas "$EVPIPE_SCHEMAS" | gcs-put -q --rotate-bytes 1 gs://test-events-output/many >out
+	run -0 --separate-stderr ev-read 'gs://test-events-output/many/**'
+	[ "${#lines[@]}" = 1100 ]
+	[[ $stderr == *"1100 objects read"* ]]
+	curl -sf "http://127.0.0.1:$EMU_PORT/emu/requests" | jq -e '.. | objects | select(.path == "/storage/v1/b/*/o" and .method == "GET") | .count >= 2'
+}
