@@ -245,7 +245,11 @@ on_error(void *arg, const struct bqjob_error *error)
 	/* The first entries only say that others follow. */
 	if (o == NULL && memmem(message.p, message.n, "giving up", 9) != NULL)
 		return;
-	if (error->location.n > 0)
+	uint64_t line = o != NULL ? place_line(j->load, o->url, error->message) : 0;
+	if (line > 0)
+		log_error("cannot load line %" PRIu64 " of '%s' into '%s': %.*s (%.*s)", line, o->url, j->table->name,
+		    STR_ARG(message), STR_ARG(error->reason));
+	else if (error->location.n > 0)
 		log_error("cannot load '%.*s' into '%s': %.*s (%.*s)", STR_ARG(error->location),
 		    j->table->name, STR_ARG(message), STR_ARG(error->reason));
 	else

@@ -148,6 +148,10 @@ void job_free(struct job *j);
 /* The tool ends with this error. The first one counts. */
 void load_stop(struct load *ld, const struct err *why);
 
+/* place.c */
+/* The line of the object at which the row begins that the message is about; 0: it does not tell, or cannot be read. */
+uint64_t place_line(const struct load *ld, const char *url, struct str message);
+
 /* book.c */
 /* Reads the journal, or begins it, and asks BigQuery for the jobs that it lacks. */
 int book_open(struct load *ld, struct err *e);

@@ -169,13 +169,21 @@ jobs_of_emu() {
 	[ "$(grep -c msg <<< "$output")" = 5 ]
 	[ "$(ids | wc -l)" = 10 ]
 	at=$(orders 1 50 | wc -c)
-	[[ $stderr == *"cannot load 'gs://test-events-output/bad.json' into 'orders': "*"row starting at position $at: "* ]]
+	[[ $stderr == *"cannot load line 2 of 'gs://test-events-output/bad.json' into 'orders': "*"row starting at position $at: "* ]]
 	for name in bad worse none; do
 		[[ $stderr == *"left out 'gs://test-events-output/$name.json'"* ]]
 	done
 	[[ $stderr != *SECRET* ]]
 	[[ $stderr == *"in 8, done 5, rejected 3, in flight 0"* ]]
 	[ "$(jobs_of_emu '[.jobs[].jobReference.jobId[-1:]] | sort | join("")')" = '"0123"' ]
+	# within a compressed object, and where the object cannot be read for it
+	{ orders 3 70; echo '{"order_id":"SECRET-8","items":3,"status":9}'; } | gzip | put packed.json.gz
+	run -69 --separate-stderr bq-load --journal k ecommerce_events < <(object packed.json.gz 4)
+	[[ $stderr == *"cannot load line 4 of 'gs://test-events-output/packed.json.gz' into 'orders': "* ]]
+	faults '{"method":"GET","path":"/storage/*/packed*","status":403}'
+	run -69 --separate-stderr bq-load --journal k ecommerce_events < <(object packed.json.gz 4)
+	[[ $stderr == *"cannot load 'gs://test-events-output/packed.json.gz' into 'orders': "* ]]
+	faults ''
 	orders 1 60 | put none.json
 	run -69 --separate-stderr bq-load --journal j ecommerce_events < all
 	[ "$(ids | wc -l)" = 11 ]
