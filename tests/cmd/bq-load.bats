@@ -266,7 +266,7 @@ jobs_of_emu() {
 
 @test "usage, journals of others, --check, a reader that left" {
 	run -64 bq-load ecommerce_events
-	[[ $output == *"--journal FILE is missing"* ]]
+	[[ $output == *"--journal is missing"* ]]
 	run -64 bq-load --journal j
 	run -74 bq-load --journal . ecommerce_events < /dev/null
 	run -69 bq-load --check none
