@@ -293,7 +293,8 @@ ended_how() { # STATUS
 
 phase=running # running, draining, ending (the sinks got one TERM), ended (two), killed (KILL), over (the source too)
 deadline=     # of the phase, by uptime
-ticker=       # a sleep that wakes `wait -n`
+ticker=       # a sleep that wakes `wait -n`, and how long it is
+ticker_every=
 
 uptime() { # hundredths of a second; it does not jump when somebody sets the clock
 	local up
@@ -305,17 +306,26 @@ set_deadline() { # SECONDS
 	uptime
 	deadline=$((now + 100 * 10#${1%.*}))
 	[[ $1 != *.* ]] || deadline=$((deadline + 10#$(printf '%.2s' "${1#*.}0")))
-	stop_ticker
+	doze 0.1
+}
+
+# A job that only ends. A signal's handler can run just before a `wait -n` that knows nothing of the new deadline: what it
+# starts wakes that one too.
+doze() { # SECONDS
+	exec {null}<>/dev/null
+	start "$null" "$null" '' sleep "$1"
+	exec {null}>&-
 }
 
 tick() {
-	[[ -z $ticker ]] || return 0
 	local every=0.1
 	[[ $phase != running ]] || every=30
-	exec {null}<>/dev/null
-	start "$null" "$null" '' sleep "$every"
-	ticker=$!
-	exec {null}>&-
+	if [[ -n $ticker && $every == "$ticker_every" ]] && kill -0 "$ticker" 2>/dev/null; then
+		return
+	fi
+	stop_ticker
+	doze "$every"
+	ticker=$! ticker_every=$every
 }
 
 stop_ticker() {
@@ -437,15 +447,11 @@ watch() {
 		((${#name_of[@]} > 0)) || break
 		tick
 		pid=
-		wait -n -p pid "${!name_of[@]}" "$ticker"
+		wait -n -p pid
 		status=$?
-		if [[ -n ${pid-} && $pid == "$ticker" ]]; then
-			ticker=
-		elif [[ -n ${pid-} ]]; then
+		if [[ -n ${pid-} && -n ${name_of[$pid]-} ]]; then
 			[[ $pid == "$source_pid" ]] || collect "$source_pid"
 			record "$pid" "$status"
-		elif ((status == 127)); then
-			ticker=
 		fi
 		uptime
 		if [[ -n $deadline ]] && ((now >= deadline)); then
