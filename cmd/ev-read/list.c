@@ -19,6 +19,8 @@
 
 /* Ids are sources and a number, and end at LIMIT_ID. */
 #define SOURCE_MAX (LIMIT_ID - 24)
+/* UTF-8. [cloud.google.com/storage/docs/objects#naming; docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html] */
+#define NAME_MAX_BYTES 1024
 
 void
 source_name(struct buf *out, const struct object *o)
@@ -83,6 +85,8 @@ parse_bucket(struct target *t, struct err *e)
 	if (t->pattern.n == 0 || t->pattern.p[t->pattern.n - 1] == '/')
 		return err_set(e, ERR_USAGE, "cannot read '%s': it names no object; for all below it give '%s%s**'", t->url, t->url,
 		    s.n == bucket.n ? "/" : "");
+	if (t->pattern.n > NAME_MAX_BYTES && glob_fixed(t->pattern) == t->pattern.n)
+		return err_set(e, ERR_USAGE, "cannot read '%.60s...': an object's name has at most %d bytes", t->url, NAME_MAX_BYTES);
 	t->bucket = str_dup(bucket);
 	return 0;
 }
