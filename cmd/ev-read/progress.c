@@ -155,9 +155,9 @@ progress_report(struct read *r)
 	struct tally t = {.in = r->events, .done = acks ? r->sources.receipts : r->events - r->rejected,
 	    .rejected = acks ? 0 : r->rejected};
 	snprintf(extra, sizeof(extra), "%" PRIu64 " objects read, %" PRIu64 " done, %" PRIu64 " skipped as already done, %" PRIu64
-	    " failed, %" PRIu64 " broken, %" PRIu64 " bytes, %" PRIu64 " unreadable, %" PRIu64 " unknown receipts, %" PRIu64 " retries", r->objects,
-	    r->objects_done, r->objects_skipped, r->objects_failed + r->urls_failed, r->objects_broken, r->bytes, r->rejected, r->sources.unknown,
-	    r->gcs.retries + r->s3.retries);
+	    " failed, %" PRIu64 " broken, %" PRIu64 " bytes, %" PRIu64 " unreadable, %" PRIu64 " unknown receipts, %" PRIu64
+	    " retries", r->objects, r->objects_done, r->objects_skipped, r->objects_failed + r->urls_failed, r->objects_broken,
+	    r->bytes, r->rejected, r->sources.unknown, r->gcs.retries + r->s3.retries);
 	progress_clear(r);
 	tally_report(&t, extra);
 }

@@ -24,6 +24,7 @@ say() { # LEVEL TEXT: 0 error, 1 warning, 2 information, 3 detail
 		printf '{"severity":"%s","time":"%s","prog":"%s","message":"%s"}\n' "${severity[$1]}" "$now" "$prog" "$text" >&"$err"
 	else
 		(($1 != 1)) || text="warning: $text"
+		[[ -z ${EVPIPE_PROGRESS-} || ! -t $err ]] || printf '\r\033[K' >&"$err" # the line that ev-read redraws
 		printf '%s: %s\n' "$prog" "$text" >&"$err"
 	fi
 }
