@@ -42,7 +42,7 @@ teardown() {
 		--project p --from gs://p-events-output/*/*/*/*/*/*/*/*.json|it takes in what is written
 		--project p --from a --nothing|no such option
 		--project p --project q --from a|twice
-		--project p a|no such option
+		--project p a|it takes no operands
 	END
 	run -74 "$backfill" --project p --from a --journal /nowhere/j
 	[[ $output == *"'/nowhere' is no folder that can be written"* ]]
