@@ -178,6 +178,7 @@ main(int argc, char **argv)
 	d.limits.flights = (unsigned)flights;
 	common_outputs(&d.out, true, NULL, NULL, &e);
 	receipts_init(&d.receipts, &d.out);
+	d.receipts.rejected = true;
 	d.http = http_new();
 	status = 0;
 	if (prepare(&d, operands[0], &e) < 0)

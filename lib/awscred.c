@@ -272,6 +272,11 @@ choose(struct awscred *c, struct awsprofile *p, struct err *e)
 		    c->profile, p->other);
 	if (relative != NULL || full != NULL)
 		return use_container(c, relative, full, e);
+	/* The instance's own role would be somebody else. */
+	if (env("AWS_WEB_IDENTITY_TOKEN_FILE") != NULL)
+		return err_set(e, ERR_CONFIG,
+		    "cannot use AWS_WEB_IDENTITY_TOKEN_FILE: that way to credentials is not known here; give them by: "
+		    "eval \"$(aws configure export-credentials --format env)\"");
 	return use_instance(c, e);
 }
 
@@ -348,8 +353,8 @@ fetch_failed(struct awscred *c)
 	}
 	c->failed = true;
 	c->when = CLOCK_NEVER;
-	/* Without a first answer it is most likely that there is no such service here. */
-	if (!c->fetched && c->source == AWSCRED_INSTANCE && transient) {
+	/* It was the last resort: most likely there is no such service here. */
+	if (!c->fetched && c->source == AWSCRED_INSTANCE) {
 		c->err.class = ERR_AUTH;
 		err_wrap(&c->err,
 		    "cannot find AWS credentials: none in the environment or in profile '%.100s'; set "

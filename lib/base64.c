@@ -1,41 +1,77 @@
 #include "base64.h"
 
 #include <stdint.h>
+#include <string.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+/*
+ * Messages are base64 from one end of a pipe to the other, so both ways work a group of four characters at a time with
+ * tables. The tables hold bytes in the order in which they are written, so that no machine's byte order matters.
+ */
+
+/* The two characters of each 12 bits. */
+static const char (*
+pairs(void))[2]
+{
+	static char table[4096][2];
+	if (table[0][0] == '\0') {
+		for (int i = 0; i < 4096; i++) {
+			table[i][0] = alphabet[i >> 6];
+			table[i][1] = alphabet[i & 63];
+		}
+	}
+	return (const char (*)[2])table;
+}
+
 #define BAD 0xff
 
-/* the value of a character, BAD where it is none; [1] also takes the URL-safe alphabet */
-static const uint8_t *
-values(bool url_safe)
+/* For each place in a group: what a character adds to its three bytes, and in the fourth BAD where it is none. */
+struct places {
+	_Alignas(64) uint8_t add[4][256][4];
+	bool made;
+};
+
+static void
+place(struct places *t, uint8_t c, uint32_t v)
 {
-	static uint8_t table[2][256];
-	if (table[0][0] != BAD) {
-		for (int i = 0; i < 256; i++)
-			table[0][i] = table[1][i] = BAD;
-		for (uint8_t i = 0; i < 64; i++)
-			table[0][(uint8_t)alphabet[i]] = table[1][(uint8_t)alphabet[i]] = i;
-		table[1]['-'] = 62;
-		table[1]['_'] = 63;
+	for (int i = 0; i < 4; i++) {
+		uint32_t bits = v << (18 - 6 * i);
+		memcpy(t->add[i][c], (uint8_t[4]){(uint8_t)(bits >> 16), (uint8_t)(bits >> 8), (uint8_t)bits, 0}, 4);
 	}
-	return table[url_safe];
+}
+
+static const struct places *
+places(bool url_safe)
+{
+	static struct places both[2];
+	struct places *t = &both[url_safe];
+	if (!t->made) {
+		memset(t->add, BAD, sizeof(t->add));
+		for (uint8_t i = 0; i < 64; i++)
+			place(t, (uint8_t)alphabet[i], i);
+		if (url_safe) {
+			place(t, '-', 62);
+			place(t, '_', 63);
+		}
+		t->made = true;
+	}
+	return t;
 }
 
 void
 base64_encode(struct buf *out, struct str in)
 {
 	const uint8_t *p = (const uint8_t *)in.p;
+	const char (*pair)[2] = pairs();
 	char *to = in.n > 0 ? buf_room(out, BASE64_LEN(in.n)) : NULL;
 	if (to == NULL)
 		return;
 	size_t i = 0;
 	for (; i + 3 <= in.n; i += 3, to += 4) {
 		uint32_t v = (uint32_t)p[i] << 16 | (uint32_t)p[i + 1] << 8 | p[i + 2];
-		to[0] = alphabet[v >> 18];
-		to[1] = alphabet[v >> 12 & 63];
-		to[2] = alphabet[v >> 6 & 63];
-		to[3] = alphabet[v & 63];
+		memcpy(to, pair[v >> 12], 2);
+		memcpy(to + 2, pair[v & 4095], 2);
 	}
 	if (i < in.n) {
 		bool two = in.n - i == 2;
@@ -48,9 +84,17 @@ base64_encode(struct buf *out, struct str in)
 	buf_grew(out, BASE64_LEN(in.n));
 }
 
+static uint32_t
+look_up(const struct places *t, int i, uint8_t c)
+{
+	uint32_t word;
+	memcpy(&word, t->add[i][c], sizeof(word));
+	return word;
+}
+
 /* Decodes unpadded text; the last group has 2, 3 or 4 characters and no stray bits. */
 static int
-decode(struct buf *out, struct str in, const uint8_t *v)
+decode(struct buf *out, struct str in, const struct places *t)
 {
 	size_t tail = in.n % 4, whole = in.n - tail;
 	if (tail == 1)
@@ -61,26 +105,23 @@ decode(struct buf *out, struct str in, const uint8_t *v)
 	char *to = buf_room(out, in.n / 4 * 3 + 3);
 	if (to == NULL)
 		return -1;
-	char *start = to;
-	unsigned bad = 0;
+	uint32_t bad = 0, g;
 	for (size_t i = 0; i < whole; i += 4, to += 3) {
-		uint8_t a = v[p[i]], b = v[p[i + 1]], c = v[p[i + 2]], d = v[p[i + 3]];
-		bad |= a | b | c | d;
-		uint32_t w = (uint32_t)a << 18 | (uint32_t)b << 12 | (uint32_t)c << 6 | d;
-		to[0] = (char)(w >> 16);
-		to[1] = (char)(w >> 8);
-		to[2] = (char)w;
+		g = look_up(t, 0, p[i]) | look_up(t, 1, p[i + 1]) | look_up(t, 2, p[i + 2]) | look_up(t, 3, p[i + 3]);
+		bad |= g;
+		memcpy(to, &g, 4); /* one byte too many: the next group's, or spare */
 	}
-	if (tail > 0) {
-		uint8_t a = v[p[whole]], b = v[p[whole + 1]], c = tail == 3 ? v[p[whole + 2]] : 0;
-		bad |= a | b | c | (tail == 3 ? c & 3 ? BAD : 0 : b & 15 ? BAD : 0);
-		*to++ = (char)(a << 2 | b >> 4);
-		if (tail == 3)
-			*to++ = (char)(b << 4 | c >> 2);
-	}
-	if (bad & 0xc0)
+	uint8_t last[4], flags[4];
+	g = tail > 0 ? look_up(t, 0, p[whole]) | look_up(t, 1, p[whole + 1]) : 0;
+	g |= tail > 2 ? look_up(t, 2, p[whole + 2]) : 0;
+	memcpy(last, &g, 4);
+	bad |= g;
+	memcpy(flags, &bad, 4);
+	/* Of 2 characters the first byte counts, of 3 the first two. */
+	if (flags[3] != 0 || (tail > 0 && last[tail - 1] != 0))
 		return -1;
-	buf_grew(out, (size_t)(to - start));
+	memcpy(to, last, tail > 0 ? tail - 1 : 0);
+	buf_grew(out, whole / 4 * 3 + (tail > 0 ? tail - 1 : 0));
 	return 0;
 }
 
@@ -97,7 +138,7 @@ base64_decode(struct buf *out, struct str in)
 {
 	if (in.n % 4 != 0)
 		return -1;
-	return decode(out, unpadded(in), values(false));
+	return decode(out, unpadded(in), places(false));
 }
 
 int
@@ -106,7 +147,7 @@ base64_decode_lenient(struct buf *out, struct str in)
 	struct str text = unpadded(in);
 	if (text.n != in.n && in.n % 4 != 0)
 		return -1;
-	return decode(out, text, values(true));
+	return decode(out, text, places(true));
 }
 
 size_t

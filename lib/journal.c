@@ -16,6 +16,7 @@
 #include "xalloc.h"
 
 #define PIECE (64 * KIB)
+#define WAITING_MAX (64 * MIB)
 
 static int
 failed(const struct journal *j, const char *verb, struct err *e)
@@ -94,7 +95,7 @@ take_lines(struct loading *l, struct buf *b, struct err *e)
 }
 
 static int
-load(struct loading *l, struct err *e)
+load_file(struct loading *l, struct err *e)
 {
 	struct journal *j = l->j;
 	struct buf b = BUF_INIT(JOURNAL_LINE_MAX + 2 * PIECE);
@@ -131,24 +132,56 @@ out:
 	return rc;
 }
 
+static int
+load_pieces(struct loading *l, struct err *e)
+{
+	struct journal *j = l->j;
+	struct buf b = BUF_INIT(WAITING_MAX);
+	int rc;
+	while ((rc = j->medium.read(j->medium.ctx, j->pieces, &b, e)) == 0 && b.n > 0) {
+		if ((rc = take_lines(l, &b, e)) < 0)
+			break;
+		if (b.n > 0) {
+			rc = err_set(e, ERR_INPUT, "cannot use '%s' as a journal: something else is in it", j->path);
+			break;
+		}
+		j->pieces++;
+	}
+	buf_release(&b);
+	return rc;
+}
+
+static int
+begin(struct journal *j, struct str settings, struct err *e)
+{
+	buf_adds(&j->waiting, settings);
+	buf_addc(&j->waiting, '\n');
+	if (journal_sync(j, e) < 0)
+		return -1;
+	return j->fd >= 0 ? sync_folder(j, e) : 0;
+}
+
 int
 journal_open(struct journal *j, const char *path, struct str settings, journal_entry *entry, void *arg, struct err *e)
 {
-	*j = (struct journal){.fd = -1, .path = path, .waiting = BUF_INIT(64 * MIB)};
+	*j = (struct journal){.fd = -1, .path = path, .waiting = BUF_INIT(WAITING_MAX)};
 	struct loading l = {j, settings, entry, arg, true, 0};
-	if (open_file(j, e) < 0 || load(&l, e) < 0) {
-		journal_close(j);
-		return -1;
-	}
-	if (!l.first)
+	if (open_file(j, e) == 0 && load_file(&l, e) == 0 && (!l.first || begin(j, settings, e) == 0))
 		return 0;
-	buf_adds(&j->waiting, settings);
-	buf_addc(&j->waiting, '\n');
-	if (journal_sync(j, e) < 0 || sync_folder(j, e) < 0) {
-		journal_close(j);
-		return -1;
-	}
-	return 0;
+	journal_close(j);
+	return -1;
+}
+
+int
+journal_open_at(struct journal *j, const struct journal_medium *m, const char *path, struct str settings,
+    journal_entry *entry, void *arg, struct err *e)
+{
+	*j = (struct journal){.fd = -1, .path = path, .medium = *m, .waiting = BUF_INIT(WAITING_MAX)};
+	struct loading l = {j, settings, entry, arg, true, 0};
+	if (load_pieces(&l, e) == 0 && (!l.first || begin(j, settings, e) == 0))
+		return 0;
+	journal_close(j);
+	return -1;
 }
 
 void
@@ -166,10 +199,13 @@ journal_sync(struct journal *j, struct err *e)
 		return 0;
 	if (j->waiting.over)
 		return err_set(e, ERR_BUG, "cannot write the journal '%s': too much waits", j->path);
-	if (io_write_all(j->fd, buf_str(&j->waiting), j->path, e) < 0)
+	if (j->fd < 0 && j->medium.write(j->medium.ctx, j->pieces, buf_str(&j->waiting), e) < 0)
 		return -1;
+	if (j->fd >= 0 && io_write_all(j->fd, buf_str(&j->waiting), j->path, e) < 0)
+		return -1;
+	j->pieces++;
 	buf_reset(&j->waiting, 64 * KIB);
-	return fdatasync(j->fd) < 0 ? failed(j, "keep", e) : 0;
+	return j->fd >= 0 && fdatasync(j->fd) < 0 ? failed(j, "keep", e) : 0;
 }
 
 void

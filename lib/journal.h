@@ -4,6 +4,8 @@
  * The first line holds the run's settings, each further line is an entry; what an entry says is the caller's business.
  * The file is locked, so that two runs never share one. A last line without its newline is the trace of a death: it is
  * cut off. What journal_sync has written is on disk.
+ *
+ * It can also be kept elsewhere, piece by piece: see journal_medium, and gsjournal.h.
  */
 #ifndef EVPIPE_JOURNAL_H
 #define EVPIPE_JOURNAL_H
@@ -15,9 +17,20 @@
 
 #define JOURNAL_LINE_MAX (64 * 1024)
 
+/* Another place than a file. A piece is what one journal_sync writes: whole lines. -1 with e filled ends the matter. */
+struct journal_medium {
+	/* Appends piece n (0, 1, ...) to out; nothing where there is none, which ends the reading. */
+	int (*read)(void *ctx, uint64_t n, struct buf *out, struct err *e);
+	/* Keeps piece n; ERR_TRANSIENT where another run has written it. */
+	int (*write)(void *ctx, uint64_t n, struct str lines, struct err *e);
+	void *ctx;
+};
+
 struct journal {
-	int fd;            /* -1: not open */
+	int fd;            /* -1: not open, or kept by the medium */
 	const char *path;  /* borrowed */
+	struct journal_medium medium; /* with fd -1 */
+	uint64_t pieces;   /* that it has */
 	struct buf waiting; /* entries not on disk yet */
 	uint64_t entries;  /* in the file, and waiting */
 };
@@ -30,6 +43,9 @@ typedef int journal_entry(void *arg, struct str entry, struct err *e);
  * begun with other settings, ERR_TRANSIENT where another run holds it, ERR_INPUT where it is no journal.
  */
 int journal_open(struct journal *j, const char *path, struct str settings, journal_entry *entry, void *arg, struct err *e);
+/* The same in another place, which stands as path in messages. */
+int journal_open_at(struct journal *j, const struct journal_medium *m, const char *path, struct str settings,
+    journal_entry *entry, void *arg, struct err *e);
 /* Adds an entry; it is on disk after journal_sync. */
 void journal_add(struct journal *j, struct str entry);
 int journal_sync(struct journal *j, struct err *e);

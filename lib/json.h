@@ -1,5 +1,5 @@
 /*
- * json: one JSON text in, a flat array of tokens out (yajl underneath; RFC 8259).
+ * json: one JSON text in, a flat array of tokens out (RFC 8259; yajl underneath for what is not plain).
  *
  * Token 0 is the whole text's value. An object's tokens are key, value, key, value ...; an array's are its
  * values. `next` leads past a value and everything in it, so walking needs no recursion:
@@ -55,6 +55,8 @@ enum json_result {
 
 /* Parses text (at most 4 GiB - 1). Any nesting is taken: look at `depth`. */
 enum json_result json_parse(struct json *j, struct str text);
+/* The same by the long way alone, which json_parse takes where a text is broken or holds escapes: for tests to compare. */
+enum json_result json_parse_fully(struct json *j, struct str text);
 /* As json_parse for text that must be fine: -1 with class ERR_INPUT and "CAUSE at byte N" otherwise. */
 int json_read(struct json *j, struct str text, struct err *e);
 void json_release(struct json *j);
@@ -83,6 +85,8 @@ json_typeof(const struct json *j, uint32_t t)
  */
 #define JSON_NONE UINT32_MAX
 uint32_t json_get(const struct json *j, uint32_t object, const char *name);
+/* Several names in one walk: found[i] is what json_get finds for names[i]. */
+void json_get_each(const struct json *j, uint32_t object, const struct str *names, size_t n, uint32_t *found);
 bool json_is(const struct json *j, uint32_t t, enum json_type type);
 /* the text as it stands: with quotes for a string; STR_NONE for JSON_NONE. Borrowed from the text. */
 struct str json_raw(const struct json *j, uint32_t t);

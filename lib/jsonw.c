@@ -62,20 +62,6 @@ jsonw_key(struct jsonw *w, const char *name)
 	jsonw_keys(w, str_of(name));
 }
 
-/* the length of the start of s that may stand in a JSON string as it is */
-static size_t
-plain(struct str s)
-{
-	size_t i = 0;
-	while (i < s.n) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c < 0x20 || c == '"' || c == '\\' || c >= 0x80)
-			break;
-		i++;
-	}
-	return i;
-}
-
 static void
 escape_char(struct buf *out, unsigned char c)
 {
@@ -104,7 +90,7 @@ void
 jsonw_escape(struct buf *out, struct str s)
 {
 	while (s.n > 0) {
-		size_t n = plain(s);
+		size_t n = jsonw_plain(s);
 		uint32_t cp;
 		buf_add(out, s.p, n);
 		s = str_skip(s, n);

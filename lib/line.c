@@ -1,18 +1,22 @@
 #include "line.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bounds.h"
 
-#define FILL (64 * KIB)
+#define FILL (256 * KIB)
 
 void
 line_init(struct line_reader *r, int fd, const char *name, size_t max)
 {
 	*r = (struct line_reader){.fd = fd, .name = name, .max = max};
 	buf_init(&r->buf, max + LIMIT_LONG_LINE_KEPT + 2 * FILL);
+	/* A pipe that holds as much as one read takes: its ends wake each other a quarter as often. It may be refused. */
+	if (fcntl(fd, F_GETPIPE_SZ) < (int)FILL)
+		fcntl(fd, F_SETPIPE_SZ, (int)FILL);
 }
 
 int
@@ -23,7 +27,7 @@ line_fill(struct line_reader *r, struct err *e)
 		r->start = 0;
 		/* A big line's memory is not kept for the small ones that follow. */
 		if (r->buf.n == 0)
-			buf_reset(&r->buf, 4 * FILL);
+			buf_reset(&r->buf, 2 * FILL);
 	}
 	char *to = buf_room(&r->buf, FILL);
 	if (to == NULL)

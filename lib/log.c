@@ -1,6 +1,7 @@
 #include "log.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -11,11 +12,13 @@
 static const char *prog = "evpipe";
 static enum log_level threshold = LOG_INFO;
 static bool as_json;
+static bool over_progress; /* messages go where ev-read redraws its line */
 
 void
 log_init(const char *name)
 {
 	prog = name;
+	over_progress = getenv("EVPIPE_PROGRESS") != NULL && isatty(STDERR_FILENO) == 1;
 }
 
 void
@@ -64,7 +67,7 @@ emit(enum log_level level, const char *fmt, va_list ap)
 	if (as_json) {
 		write_json(&line, level, buf_str(&text));
 	} else {
-		buf_addf(&line, "%s: %s", prog, level == LOG_WARN ? "warning: " : "");
+		buf_addf(&line, "%s%s: %s", over_progress ? "\r\033[K" : "", prog, level == LOG_WARN ? "warning: " : "");
 		buf_adds(&line, buf_str(&text));
 	}
 	buf_addc(&line, '\n');

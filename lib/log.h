@@ -12,6 +12,7 @@
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 /* prog is kept, not copied. Messages above level are dropped; the start is LOG_INFO and text. */
+/* Where EVPIPE_PROGRESS is set, as scripts/backfill does, a message to a terminal first clears the line that it is on. */
 void log_init(const char *prog);
 void log_set(enum log_level level, bool json);
 const char *log_prog(void);

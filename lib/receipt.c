@@ -78,7 +78,7 @@ receipts_flush(struct receipts *r)
 		struct buf *out = sink_buf(r->out);
 		buf_addz(out, "{\"msg\":{\"source\":\"");
 		buf_adds(out, buf_str(&r->source));
-		buf_addf(out, "\"},\"count\":%llu}", (unsigned long long)r->count);
+		buf_addf(out, "\"},\"count\":%llu%s}", (unsigned long long)r->count, r->rejected ? ",\"rejected\":true" : "");
 		sink_commit(r->out);
 	}
 	r->count = 0;

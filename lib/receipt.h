@@ -32,6 +32,7 @@ struct receipts {
 	struct sink *out;
 	struct buf source;
 	uint64_t count;
+	bool rejected; /* the caller's: what is paid are dead letters, and a file's receipts say so */
 };
 
 void receipts_init(struct receipts *r, struct sink *out);

@@ -1,7 +1,5 @@
 #include "record.h"
 
-#include <string.h>
-
 #include "bounds.h"
 #include "log.h"
 
@@ -14,26 +12,35 @@ record_kind_name(enum record_kind k)
 	return names[k];
 }
 
+/* What is looked up in a line, and in its msg. */
+enum { MSG, DATA, TYPE, TABLE, TIME, EVENT, ERRORS, END, OBJECT, MEMBERS };
+enum { ID, SOURCE, ATTRIBUTES, MSG_MEMBERS };
+
+static const struct str members[MEMBERS] = {
+    [MSG] = {"msg", 3}, [DATA] = {"data", 4}, [TYPE] = {"type", 4}, [TABLE] = {"table", 5}, [TIME] = {"time", 4},
+    [EVENT] = {"event", 5}, [ERRORS] = {"errors", 6}, [END] = {"end", 3}, [OBJECT] = {"object", 6}};
+static const struct str msg_members[MSG_MEMBERS] = {
+    [ID] = {"id", 2}, [SOURCE] = {"source", 6}, [ATTRIBUTES] = {"attributes", 10}};
+
 /* The raw text between a string member's quotes; -1 where it is there and no string. */
 static int
-member(const struct json *j, uint32_t object, const char *name, const char *place, struct str *out, struct err *e)
+member(const struct json *j, uint32_t t, const char *name, struct str *out, struct err *e)
 {
-	uint32_t t = json_get(j, object, name);
 	if (t == JSON_NONE)
 		return 0;
 	if (!json_is(j, t, JSON_STRING))
-		return err_set(e, ERR_INPUT, "its member '%s%s' is not a string", place, name);
+		return err_set(e, ERR_INPUT, "its member '%s' is not a string", name);
 	*out = json_text(j, t);
 	return 0;
 }
 
 /* As member, for texts that are used as they are and so must not hold escapes. */
 static int
-plain_member(const struct json *j, const char *name, struct str *out, struct err *e)
+plain_member(const struct json *j, uint32_t t, const char *name, struct str *out, struct err *e)
 {
-	if (member(j, 0, name, "", out, e) < 0)
+	if (member(j, t, name, out, e) < 0)
 		return -1;
-	if (str_find(*out, '\\') < out->n)
+	if (t != JSON_NONE && j->tok[t].escaped)
 		return err_set(e, ERR_INPUT, "its member '%s' holds an escape", name);
 	return 0;
 }
@@ -55,87 +62,44 @@ kind_of(const struct record *r)
 static int
 parse_msg(struct record *r, const struct json *j, struct err *e)
 {
+	uint32_t t[MSG_MEMBERS];
+	json_get_each(j, r->t_msg, msg_members, MSG_MEMBERS, t);
 	r->msg = json_raw(j, r->t_msg);
-	if (member(j, r->t_msg, "id", "msg.", &r->id, e) < 0 ||
-	    member(j, r->t_msg, "source", "msg.", &r->source, e) < 0)
+	if (member(j, t[ID], "msg.id", &r->id, e) < 0 || member(j, t[SOURCE], "msg.source", &r->source, e) < 0)
 		return -1;
-	r->t_attributes = json_get(j, r->t_msg, "attributes");
+	r->t_attributes = t[ATTRIBUTES];
 	if (r->t_attributes != JSON_NONE && !json_is(j, r->t_attributes, JSON_OBJECT))
 		return err_set(e, ERR_INPUT, "its member 'msg.attributes' is not an object");
 	return 0;
 }
 
-#define HEAD_MAX 4096 /* bytes of a raw record before its data that are worth a copy */
-
-/* Could s, which holds no quote, stand in a JSON string without an escape? Eight bytes at a time. */
-static bool
-is_plain(struct str s)
-{
-	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;
-	uint64_t bad = 0, w;
-	for (size_t i = 0; i < s.n; i += sizeof(w)) {
-		size_t n = s.n - i < sizeof(w) ? s.n - i : sizeof(w);
-		w = ones * 'A';
-		memcpy(&w, s.p + i, n);
-		uint64_t slash = w ^ ones * '\\';
-		/* not ASCII; below a blank; a backslash */
-		bad |= (w | (w - ones * 0x20) | (slash - ones)) & tops;
-	}
-	return bad == 0;
-}
-
-/*
- * Our writers put the data last, and they are most of the line: {"msg":{...},"data":"BASE64"}. A plain text needs no
- * parser, so the line is parsed as if its data were empty, and their token is set afterwards. false where the line
- * is anything else, and j is to be filled anew.
- */
-static bool
-parse_raw(struct json *j, struct str line)
-{
-	char head[HEAD_MAX + 2];
-	if (line.n < 64 || line.p[line.n - 1] != '}' || line.p[line.n - 2] != '"')
-		return false;
-	const char *quote = memrchr(line.p, '"', line.n - 2);
-	size_t n = quote != NULL ? (size_t)(quote - line.p) + 1 : 0;
-	struct str data = {line.p + n, line.n - 2 - n};
-	if (n == 0 || n > HEAD_MAX || !str_ends((struct str){line.p, n - 1}, STR(",\"data\":")) || !is_plain(data))
-		return false;
-	memcpy(head, line.p, n);
-	memcpy(head + n, "\"}", 2);
-	if (json_parse(j, (struct str){head, n + 2}) != JSON_OK || j->tok[j->n - 1].at != n)
-		return false;
-	j->text = line;
-	j->tok[0].len = (uint32_t)line.n;
-	j->tok[j->n - 1].len = (uint32_t)data.n;
-	return true;
-}
-
 int
 record_parse(struct record *r, struct json *j, struct str line, struct err *e)
 {
+	uint32_t t[MEMBERS];
 	*r = (struct record){.end = -1, .line = line, .t_msg = JSON_NONE, .t_attributes = JSON_NONE, .t_event = JSON_NONE,
 	    .t_errors = JSON_NONE};
-	if (!parse_raw(j, line) && json_read(j, line, e) < 0)
+	if (json_read(j, line, e) < 0)
 		return -1;
 	if (!json_is(j, 0, JSON_OBJECT))
 		return err_set(e, ERR_INPUT, "it is no JSON object");
-	r->t_msg = json_get(j, 0, "msg");
+	json_get_each(j, 0, members, MEMBERS, t);
+	r->t_msg = t[MSG];
 	if (!json_is(j, r->t_msg, JSON_OBJECT)) {
 		r->t_msg = JSON_NONE;
-		r->kind = json_get(j, 0, "object") != JSON_NONE ? RECORD_OBJECT : RECORD_BARE;
+		r->kind = t[OBJECT] != JSON_NONE ? RECORD_OBJECT : RECORD_BARE;
 		return 0;
 	}
-	if (parse_msg(r, j, e) < 0 || plain_member(j, "data", &r->data, e) < 0 ||
-	    plain_member(j, "table", &r->table, e) < 0 || plain_member(j, "time", &r->time, e) < 0 ||
-	    member(j, 0, "type", "", &r->type, e) < 0)
+	if (parse_msg(r, j, e) < 0 || plain_member(j, t[DATA], "data", &r->data, e) < 0 ||
+	    plain_member(j, t[TABLE], "table", &r->table, e) < 0 || plain_member(j, t[TIME], "time", &r->time, e) < 0 ||
+	    member(j, t[TYPE], "type", &r->type, e) < 0)
 		return -1;
-	r->t_event = json_get(j, 0, "event");
+	r->t_event = t[EVENT];
 	if (r->t_event != JSON_NONE && !json_is(j, r->t_event, JSON_OBJECT))
 		return err_set(e, ERR_INPUT, "its member 'event' is not an object");
 	r->event = json_raw(j, r->t_event);
-	r->t_errors = json_get(j, 0, "errors");
-	uint32_t end = json_get(j, 0, "end");
-	if (end != JSON_NONE && r->source.p != NULL && (!json_i64(j, end, &r->end) || r->end < 0))
+	r->t_errors = t[ERRORS];
+	if (t[END] != JSON_NONE && r->source.p != NULL && (!json_i64(j, t[END], &r->end) || r->end < 0))
 		r->end = -1;
 	r->kind = kind_of(r);
 	return 0;

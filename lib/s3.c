@@ -325,7 +325,6 @@ judge(const struct s3_call *c, const struct http_reply *reply, struct s3_result 
 	    named ? " (" : "", said->code, named ? ")" : "", advice(reply->status, said->code));
 }
 
-/* Seconds; the HTTP-date form is answered with the ordinary back-off. */
 static void
 warn(struct s3_call *c, const struct err *why, int64_t now)
 {
@@ -508,12 +507,10 @@ s3_start(struct s3 *s, const struct s3_spec *spec, s3_done *done, void *arg)
 	struct s3_call *c = xcalloc(1, sizeof(*c));
 	*c = (struct s3_call){.s = s, .what = spec->what, .timeout = spec->timeout, .on_data = spec->on_data,
 	    .once = spec->once, .done = done, .arg = arg, .when = spec->when};
-	struct str key = spec->key;
-	key.n = key.n < S3_KEY_MAX ? key.n : S3_KEY_MAX;
 	c->bucket = xstrdup(spec->bucket);
-	c->path = encode_key(key);
+	c->path = encode_key(spec->key);
 	c->query = spec->query != NULL ? xstrdup(spec->query) : NULL;
-	c->label = s3_label(spec->bucket, key);
+	c->label = s3_label(spec->bucket, spec->key);
 	for (int n = 0; spec->headers != NULL && spec->headers[n] != NULL && n < HEADERS_MAX; n++)
 		c->headers[n] = xstrdup(spec->headers[n]);
 	s->active++;

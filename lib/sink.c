@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -13,7 +14,9 @@
 void
 sink_init(struct sink *s, int fd, const char *name, bool shared)
 {
+	struct stat st;
 	*s = (struct sink){.fd = fd, .name = name, .shared = shared};
+	s->regular = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	buf_init(&s->buf, SINK_MAX);
 }
 
@@ -68,7 +71,8 @@ sink_flush(struct sink *s, struct err *e)
 	struct str rest = str_skip(buf_str(&s->buf), s->sent);
 	if (rest.n == 0)
 		return 0;
-	size_t whole = s->shared ? whole_lines(rest) : 0;
+	/* A file takes all at once; anything else PIPE_BUF bytes, or what it has room for. */
+	size_t whole = s->shared ? whole_lines(rest) : s->regular ? rest.n : 0;
 	ssize_t n = io_write_some(s->fd, rest.p, s->shared ? whole : rest.n, whole, s->name, e);
 	if (n < 0)
 		return -1;

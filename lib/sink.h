@@ -18,6 +18,7 @@ struct sink {
 	int fd;           /* -1: not there; additions are dropped */
 	const char *name; /* for messages; borrowed */
 	bool shared;
+	bool regular;     /* private: a file, which never makes anyone wait for a reader */
 	struct buf buf;
 	size_t sent;      /* of buf */
 	uint64_t lines, bytes;

@@ -68,18 +68,24 @@ sources_receipt(struct sources *s, struct str name, uint64_t n, struct err *e)
 	return 0;
 }
 
-int
-sources_receipt_id(struct sources *s, struct str id, struct err *e)
+struct str
+sources_of_id(struct str id)
 {
 	size_t cut = id.n;
 	int64_t number;
 	while (cut > 0 && id.p[cut - 1] != ':')
 		cut--;
-	if (cut == 0 || !num_i64(str_skip(id, cut), &number)) {
-		s->unknown++;
-		return 0;
-	}
-	return sources_receipt(s, (struct str){id.p, cut - 1}, 1, e);
+	return cut > 0 && num_i64(str_skip(id, cut), &number) ? (struct str){id.p, cut - 1} : STR("");
+}
+
+int
+sources_receipt_id(struct sources *s, struct str id, struct err *e)
+{
+	struct str source = sources_of_id(id);
+	if (source.n > 0)
+		return sources_receipt(s, source, 1, e);
+	s->unknown++;
+	return 0;
 }
 
 bool

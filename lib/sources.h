@@ -22,10 +22,9 @@ struct source {
 	struct source *next;  /* of those that are done */
 	struct str name;      /* as it stands in records, escaped; owned */
 	uint64_t emitted, receipted;
-	uint64_t bytes;       /* the caller's: its stored size */
 	bool ended;           /* read to its end */
 	bool spoilt;          /* it could not be read whole: it is settled, and not to be journaled */
-	void *user;           /* the caller's */
+	bool broken;          /* the caller's: something of it could not be read */
 };
 
 struct sources {
@@ -45,7 +44,9 @@ void sources_emitted(struct sources *s, struct source *x, uint64_t n);
 void sources_end(struct sources *s, struct source *x, bool whole);
 /* n receipts of the source of that name. -1 with ERR_BUG where they are more than its events. */
 int sources_receipt(struct sources *s, struct str name, uint64_t n, struct err *e);
-/* A receipt of one event, by its id, "SOURCE:NUMBER". */
+/* The source of an id, "SOURCE:NUMBER"; empty where it is none. */
+struct str sources_of_id(struct str id);
+/* A receipt of one event, by its id. */
 int sources_receipt_id(struct sources *s, struct str id, struct err *e);
 /* May events be emitted, with so many outstanding at most? */
 bool sources_room(const struct sources *s, uint64_t most);

@@ -377,6 +377,18 @@ release(struct book *b)
 	buf_release(&b->of);
 }
 
+static int
+open_journal(struct book *b, struct str settings, struct err *e)
+{
+	struct load *ld = b->ld;
+	const char *path = ld->o.journal;
+	if (!gsjournal_is(path))
+		return journal_open(&ld->journal, path, settings, on_entry, b, e);
+	if (gsjournal_init(&ld->gsjournal, path, ld->o.common.access_token_file, ld->o.common.retry_for, e) < 0)
+		return -1;
+	return gsjournal_open(&ld->gsjournal, &ld->journal, settings, on_entry, b, e);
+}
+
 int
 book_open(struct load *ld, struct err *e)
 {
@@ -390,7 +402,7 @@ book_open(struct load *ld, struct err *e)
 	jsonw_member(&w, "project", str_of(ld->place.project));
 	jsonw_member(&w, "dataset", buf_str(&dataset));
 	jsonw_end(&w);
-	int rc = journal_open(&ld->journal, ld->o.journal, buf_str(&settings), on_entry, &b, e);
+	int rc = open_journal(&b, buf_str(&settings), e);
 	if (rc == 0)
 		rc = ask_bigquery(&b, e);
 	buf_release(&settings);

@@ -180,7 +180,7 @@ on_done(struct job *j, const struct bqjob *job)
 /* The object that an error names, by its location or in its message ("... File: gs://b/o"). The longest that
  * fits. */
 static struct object *
-named_in(const struct job *j, struct str text)
+named_in(struct object *among, struct str text)
 {
 	struct object *best = NULL;
 	size_t most = 0;
@@ -188,7 +188,7 @@ named_in(const struct job *j, struct str text)
 		struct str rest = str_skip(text, at);
 		if (!str_starts(rest, STR("gs://")))
 			continue;
-		for (struct object *o = j->first; o != NULL; o = o->next) {
+		for (struct object *o = among; o != NULL; o = o->next) {
 			struct str url = str_of(o->url);
 			if (url.n > most && str_starts(rest, url)) {
 				best = o;
@@ -197,6 +197,13 @@ named_in(const struct job *j, struct str text)
 		}
 	}
 	return best;
+}
+
+static struct object *
+named_by(struct object *among, const struct bqjob_error *error)
+{
+	struct object *o = named_in(among, error->location);
+	return o != NULL ? o : named_in(among, error->message);
 }
 
 static void
@@ -234,18 +241,22 @@ on_error(void *arg, const struct bqjob_error *error)
 	struct str message = without_value(error->message);
 	if (bqjob_class(error->reason) != ERR_INPUT)
 		return;
-	struct object *o = named_in(j, error->location);
-	if (o == NULL)
-		o = named_in(j, error->message);
+	struct object *o = named_by(j->first, error);
 	if (o != NULL) {
 		take_out(j, o);
 		o->next = j->blamed;
 		j->blamed = o;
+	} else {
+		o = named_by(j->blamed, error); /* by an earlier entry too */
 	}
 	/* The first entries only say that others follow. */
 	if (o == NULL && memmem(message.p, message.n, "giving up", 9) != NULL)
 		return;
-	if (error->location.n > 0)
+	uint64_t line = o != NULL ? place_line(j->load, o->url, error->message) : 0;
+	if (line > 0)
+		log_error("cannot load line %" PRIu64 " of '%s' into '%s': %.*s (%.*s)", line, o->url, j->table->name,
+		    STR_ARG(message), STR_ARG(error->reason));
+	else if (error->location.n > 0)
 		log_error("cannot load '%.*s' into '%s': %.*s (%.*s)", STR_ARG(error->location),
 		    j->table->name, STR_ARG(message), STR_ARG(error->reason));
 	else

@@ -14,7 +14,7 @@
 #include "bounds.h"
 #include "bqjob.h"
 #include "common.h"
-#include "journal.h"
+#include "gsjournal.h"
 #include "map.h"
 #include "tally.h"
 
@@ -111,6 +111,7 @@ struct load {
 	struct bqjob_place place;
 	char prefix[40];         /* of the ids of jobs into this dataset */
 	struct journal journal;
+	struct gsjournal gsjournal; /* where it is in Cloud Storage */
 	struct map known;        /* struct known by its key */
 	struct job *jobs, **last_job; /* closed, not ended */
 	unsigned under_way;
@@ -146,6 +147,10 @@ void jobs_free(struct load *ld);
 void job_free(struct job *j);
 /* The tool ends with this error. The first one counts. */
 void load_stop(struct load *ld, const struct err *why);
+
+/* place.c */
+/* The line of the object at which the row begins that the message is about; 0: it does not tell, or cannot be read. */
+uint64_t place_line(const struct load *ld, const char *url, struct str message);
 
 /* book.c */
 /* Reads the journal, or begins it, and asks BigQuery for the jobs that it lacks. */

@@ -104,7 +104,7 @@ prepare(struct load *ld, const char *dataset, struct err *e)
 	struct options *o = &ld->o;
 	if (o->journal == NULL && !o->common.check)
 		return err_set(e, ERR_USAGE,
-		    "cannot start: --journal FILE is missing; it keeps objects from being loaded twice");
+		    "cannot start: --journal is missing; it keeps objects from being loaded twice");
 	if (common_outputs(&ld->out, true, NULL, NULL, e) < 0 ||
 	    name_dataset(dataset, o->common.project, &ld->project, &ld->dataset, e) < 0 ||
 	    schema_load(&ld->schema, schema_path(o->schemas), e) < 0 ||
@@ -154,6 +154,7 @@ release(struct load *ld)
 	gapi_release(&ld->gapi);
 	http_free(ld->http);
 	journal_close(&ld->journal);
+	gsjournal_release(&ld->gsjournal);
 	for (size_t i = 0; (slot = map_each(&ld->known, &i)) != NULL;)
 		free(slot->value);
 	map_release(&ld->known);
@@ -183,7 +184,7 @@ main(int argc, char **argv)
 	int64_t days = 30;
 	char **operands;
 	int n, status;
-	const struct opt own[] = {{"journal", 0, OPT_STR, &o->journal, "FILE",
+	const struct opt own[] = {{"journal", 0, OPT_STR, &o->journal, "FILE|gs://...",
 				      "where jobs are written down before they are submitted"},
 	    {"schemas", 0, OPT_STR, &o->schemas, "FILE", "the tables' schemas", .env = "EVPIPE_SCHEMAS"},
 	    {"linger", 0, OPT_SECONDS, &o->linger, "SECONDS", "load what waited this long (60)",

@@ -29,7 +29,7 @@ write_entry(struct buf *out, const struct source *x)
 {
 	buf_addz(out, "{\"source\":\"");
 	buf_adds(out, x->name);
-	buf_addf(out, "\",\"count\":%llu}", (unsigned long long)x->emitted);
+	buf_addf(out, "\",\"count\":%llu%s}", (unsigned long long)x->emitted, x->broken ? ",\"broken\":true" : "");
 }
 
 static int
@@ -44,6 +44,7 @@ on_entry(void *arg, struct str entry, struct err *e)
 		return err_set(e, ERR_INPUT, "it has no source");
 	seen_key(key, source);
 	seen_add(&r->seen, key);
+	r->journal_broken += json_true(&r->json, json_get(&r->json, 0, "broken"));
 	return 0;
 }
 
@@ -221,6 +222,9 @@ done_open(struct read *r, struct err *e)
 		list_journal(r, STR(""));
 	} else if (rc == 0 && r->journal.entries > 0) {
 		log_info("the journal '%s' has %llu objects done", r->o.journal, (unsigned long long)r->journal.entries);
+		if (r->journal_broken > 0)
+			log_warn("%llu of them could not be read to their end: the lines with \"broken\" in '%s' name them",
+			    (unsigned long long)r->journal_broken, r->o.journal);
 	}
 	buf_release(&settings);
 	return rc;
@@ -275,8 +279,8 @@ done_receipt(struct read *r, const struct line *l, struct err *e)
 	uint64_t unknown = r->sources.unknown, before = r->sources.receipts;
 	struct str name = as_ours(&scratch, by_source ? x.source : x.id);
 	rc = by_source ? sources_receipt(&r->sources, name, (uint64_t)count, e) : sources_receipt_id(&r->sources, name, e);
-	if (rc == 0 && r->sources.unknown > unknown && by_source && count > 0)
-		rc = check_closed(r, name, e);
+	if (rc == 0 && r->sources.unknown > unknown && count > 0)
+		rc = check_closed(r, by_source ? name : sources_of_id(name), e);
 	if (json_true(&r->json, json_get(&r->json, 0, "rejected")))
 		r->receipted_rejects += r->sources.receipts - before;
 	r->active_at = r->now;

@@ -45,8 +45,6 @@ begin(struct read *r, struct object *o)
 	o->source = sources_begin(&r->sources, buf_str(&r->name));
 	if (o->source == NULL)
 		err_set(&r->failure, ERR_BUG, "cannot read '%s': it is being read already", o->url);
-	else
-		o->source->bytes = o->size;
 	log_debug("reading '%s@%s', %llu bytes", o->url, o->generation, (unsigned long long)o->size);
 }
 
@@ -136,8 +134,8 @@ hand_on(struct read *r, const struct value *v)
 {
 	struct source *s = r->reading->source;
 	if (r->o.dry_run) {
-		r->sampled_events++;
-		r->sampled_billed += v->length < BILLED_MIN ? BILLED_MIN : v->length;
+		r->sample.events++;
+		r->sample.billed += v->length < BILLED_MIN ? BILLED_MIN : v->length;
 		return;
 	}
 	if (v->broken == NULL && v->length <= LIMIT_DATA) {
@@ -172,20 +170,39 @@ mark_end(struct read *r, const struct source *s)
 	sink_commit(&r->out);
 }
 
+/* An object stands for all of itself, and for others by the chance that it had to be picked. [Horvitz-Thompson] */
+static void
+close_sample(struct read *r)
+{
+	double size = (double)r->reading->size, chance = SAMPLES * size / (double)r->bytes_listed;
+	bool all = r->objects_listed - r->objects_skipped <= SAMPLES;
+	if (r->taken > 0) {
+		double weight = size / (double)r->taken / (all || chance > 1 ? 1 : chance);
+		r->sample.n++;
+		r->sample.seen += r->sample.events;
+		r->sample.all_events += weight * (double)r->sample.events;
+		r->sample.all_billed += weight * (double)r->sample.billed;
+	}
+	r->sample.events = r->sample.billed = 0;
+}
+
 static void
 close_object(struct read *r, bool whole)
 {
 	struct object *o = r->reading;
 	struct source *s = o->source;
-	bool spoilt = s->spoilt || !whole;
+	s->broken = r->told_broken || s->spoilt;
 	if (r->o.mark_ends && whole && !r->o.dry_run)
 		mark_end(r, s);
+	if (r->o.dry_run)
+		close_sample(r);
 	r->objects += whole;
-	r->objects_failed += spoilt && r->cut_at == 0;
+	r->objects_broken += whole && s->broken;
+	r->objects_failed += !whole && r->cut_at == 0;
 	/* Without --acks, what is written counts as received. */
 	if (r->o.acks == NULL)
 		sources_receipt(&r->sources, s->name, s->emitted, &r->failure);
-	sources_end(&r->sources, s, !spoilt);
+	sources_end(&r->sources, s, whole && !s->spoilt);
 	r->reading = NULL;
 	object_free(o);
 }
@@ -249,20 +266,24 @@ unpack_more(struct read *r)
 	return true;
 }
 
+/* A dry run picks what to look into from all. */
+static bool
+may_begin(const struct read *r)
+{
+	return r->cut_at == 0 && r->queue.first != NULL && sources_n(&r->sources) < UNFINISHED_MAX &&
+	    (!r->o.dry_run || r->listed);
+}
+
 static void
 read_ahead(struct read *r)
 {
 	struct object *o = r->queue.first;
+	if (!may_begin(r))
+		return;
 	for (int i = 0; i < READ_AHEAD && o != NULL; i++, o = o->next) {
 		if (object_remote(o) && o->feed == NULL && r->cut_at == 0)
 			feed_start(r, o);
 	}
-}
-
-static bool
-may_begin(const struct read *r)
-{
-	return r->cut_at == 0 && r->queue.first != NULL && sources_n(&r->sources) < UNFINISHED_MAX;
 }
 
 void

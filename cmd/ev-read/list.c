@@ -19,6 +19,8 @@
 
 /* Ids are sources and a number, and end at LIMIT_ID. */
 #define SOURCE_MAX (LIMIT_ID - 24)
+/* UTF-8. [cloud.google.com/storage/docs/objects#naming; docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html] */
+#define NAME_MAX_BYTES 1024
 
 void
 source_name(struct buf *out, const struct object *o)
@@ -83,8 +85,28 @@ parse_bucket(struct target *t, struct err *e)
 	if (t->pattern.n == 0 || t->pattern.p[t->pattern.n - 1] == '/')
 		return err_set(e, ERR_USAGE, "cannot read '%s': it names no object; for all below it give '%s%s**'", t->url, t->url,
 		    s.n == bucket.n ? "/" : "");
+	if (t->pattern.n > NAME_MAX_BYTES && glob_fixed(t->pattern) == t->pattern.n)
+		return err_set(e, ERR_USAGE, "cannot read '%.60s...': an object's name has at most %d bytes", t->url, NAME_MAX_BYTES);
 	t->bucket = str_dup(bucket);
 	return 0;
+}
+
+/* "./a//b" is "a/b": a file under two spellings would be two, and its events there twice. */
+static void
+tidy(struct target *t)
+{
+	char *to = t->url;
+	for (const char *from = t->url; *from != '\0';) {
+		bool begins = from == t->url || from[-1] == '/';
+		if (begins && from[0] == '.' && from[1] == '/')
+			from += 2;
+		else if (begins && from[0] == '/' && from > t->url)
+			from++;
+		else
+			*to++ = *from++;
+	}
+	*to = '\0';
+	t->pattern = str_of(t->url);
 }
 
 static int
@@ -116,6 +138,7 @@ parse_target(struct read *r, struct target *t, struct err *e)
 	if (str_starts(str_skip(s, scheme), STR("://")))
 		return err_set(e, ERR_USAGE, "cannot read '%s': a URL is gs://, s3:// or a local path", t->url);
 	t->place = PLACE_FILE;
+	tidy(t);
 	return 0;
 }
 
@@ -125,7 +148,7 @@ list_parse(struct read *r, char **urls, int n, struct err *e)
 	r->targets = xcalloc((size_t)n, sizeof(*r->targets));
 	r->ntargets = n;
 	for (int i = 0; i < n; i++) {
-		r->targets[i] = (struct target){.url = urls[i]};
+		r->targets[i] = (struct target){.url = xstrdup(urls[i])};
 		if (parse_target(r, &r->targets[i], e) < 0)
 			return -1;
 	}
@@ -175,14 +198,39 @@ in_shard(const struct read *r, const char *url)
 	return hash % r->shards == r->shard;
 }
 
+/*
+ * Keeps SAMPLES of all that are listed, each with a chance by its size, whatever their number.
+ * [Chao, "A general purpose unequal probability sampling plan", 1982]
+ */
+static void
+pick(struct read *r, struct object *o)
+{
+	struct object **at = &r->queue.first;
+	if (r->queue.n < SAMPLES) {
+		queue_add(&r->queue, o);
+		return;
+	}
+	if (rng_unit(&r->sample.rng) * (double)r->bytes_listed >= SAMPLES * (double)o->size) {
+		object_free(o);
+		return;
+	}
+	for (uint64_t i = rng_below(&r->sample.rng, SAMPLES); i > 0; i--)
+		at = &(*at)->next;
+	o->next = (*at)->next;
+	if (r->queue.last == &(*at)->next)
+		r->queue.last = &o->next;
+	object_free(*at);
+	*at = o;
+}
+
 /* A dry run prints what it finds, and keeps a few to look into. */
 static void
 show(struct read *r, struct object *o)
 {
 	buf_addf(sink_buf(&r->out), "%llu\t%s@%s", (unsigned long long)o->size, o->url, o->generation);
 	sink_commit(&r->out);
-	if (r->queue.n < SAMPLES && o->place != PLACE_STDIN)
-		queue_add(&r->queue, o);
+	if (o->place != PLACE_STDIN)
+		pick(r, o);
 	else
 		object_free(o);
 }
@@ -237,7 +285,8 @@ add_file(struct read *r, const char *path)
 	if (stat(path, &st) < 0 || S_ISDIR(st.st_mode)) {
 		bool missing = errno == ENOENT || errno == ENOTDIR;
 		if (stat(path, &st) == 0)
-			err_set(&e, ERR_NOINPUT, "cannot read '%s': it is a folder; for all below it give '%s/**'", path, path);
+			err_set(&e, ERR_NOINPUT, "cannot read '%s': it is a folder; for all below it give '%s%s**'", path, path,
+			    path[strlen(path) - 1] == '/' ? "" : "/");
 		else
 			err_set(&e, missing ? ERR_NOINPUT : errno == EACCES ? ERR_AUTH : ERR_IO, "cannot read '%s': %s", path,
 			    strerror(errno));
@@ -391,8 +440,10 @@ list_release(struct read *r)
 	walk_free(r->walk);
 	while ((o = queue_take(&r->queue)) != NULL)
 		object_free(o);
-	for (int i = 0; i < r->ntargets; i++)
+	for (int i = 0; i < r->ntargets; i++) {
 		free(r->targets[i].bucket);
+		free(r->targets[i].url);
+	}
 	free(r->targets);
 	free(r->token);
 	seen_release(&r->seen);

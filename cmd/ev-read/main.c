@@ -109,7 +109,6 @@ read_on(struct read *r)
 	if (r->reading != NULL || !over)
 		return;
 	if (r->o.dry_run) {
-		r->sampled_raw = r->bytes;
 		progress_sample(r);
 	}
 	r->phase = DRAINING;
@@ -325,6 +324,7 @@ init(struct read *r)
 	buf_init(&r->name, 64 * KIB);
 	values_init(&r->values);
 	sources_init(&r->sources);
+	rng_seed(&r->sample.rng, 1);
 }
 
 int

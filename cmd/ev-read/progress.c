@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "bounds.h"
@@ -51,17 +52,18 @@ add_left(const struct read *r, struct buf *out)
 static void
 make_line(const struct read *r, struct buf *out, int64_t span)
 {
-	uint64_t rejected = r->rejected + r->receipted_rejects;
+	/* What we rejected ourselves has a receipt among these, sooner or later. */
+	uint64_t rejected = r->rejected > r->receipted_rejects ? r->rejected : r->receipted_rejects;
 	double rate = span > 0 ? (double)(r->events - r->progress_events) * 1e6 / (double)span : 0;
-	buf_addf(out, "%" PRIu64 " of %" PRIu64 "%s objects, ", r->objects + r->objects_failed,
-	    r->objects_listed - r->objects_skipped, r->listed ? "" : " or more");
+	buf_addf(out, "%" PRIu64 "/%" PRIu64 "%s objects, ", r->objects + r->objects_failed,
+	    r->objects_listed - r->objects_skipped, r->listed ? "" : "+");
 	add_size(out, r->bytes);
-	buf_addz(out, " of ");
+	buf_addc(out, '/');
 	add_size(out, r->bytes_listed);
 	buf_addf(out, ", %.0f events/s, %.2f %% rejected", rate,
 	    r->events > 0 ? 100.0 * (double)rejected / (double)r->events : 0.0);
 	if (r->phase >= DRAINING)
-		buf_addf(out, ", %" PRIu64 " wait for receipts", r->sources.outstanding);
+		buf_addf(out, ", %" PRIu64 " outstanding", r->sources.outstanding);
 	else
 		add_left(r, out);
 }
@@ -70,6 +72,14 @@ static bool
 on_terminal(const struct read *r)
 {
 	return isatty(STDERR_FILENO) == 1 && r->o.common.log_format == 0;
+}
+
+/* As wide as the terminal, less the column that would begin another line. */
+static size_t
+width(void)
+{
+	struct winsize w;
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col - 1u : 79;
 }
 
 void
@@ -97,7 +107,7 @@ progress_turn(struct read *r)
 	if (terminal) {
 		progress_clear(r);
 		r->progress_shown = true;
-		(void)!write(STDERR_FILENO, line.p, line.n);
+		(void)!write(STDERR_FILENO, line.p, line.n < width() ? line.n : width());
 	} else {
 		log_info("%s", buf_cstr(&line));
 	}
@@ -110,19 +120,26 @@ progress_turn(struct read *r)
 void
 progress_sample(struct read *r)
 {
-	struct buf *out = sink_buf(&r->out);
+	struct buf *out;
+	if (r->objects_listed == 0)
+		return; /* nothing matched, as was said */
+	out = sink_buf(&r->out);
 	buf_addf(out, "%" PRIu64 " objects to read, ", r->objects_listed - r->objects_skipped);
 	add_size(out, r->bytes_listed);
 	buf_addf(out, "; %" PRIu64 " are done already", r->objects_skipped);
 	sink_commit(&r->out);
 	out = sink_buf(&r->out);
-	if (r->sampled_raw > 0) {
-		double scale = (double)r->bytes_listed / (double)r->sampled_raw;
-		double billed = (double)r->sampled_billed * scale;
-		buf_addf(out, "streaming inserts: about $%.2f, for about %.0f events of ", billed / INSERT_BYTES * INSERT_DOLLARS,
-		    (double)r->sampled_events * scale);
-		add_size(out, (uint64_t)billed);
-		buf_addf(out, " as billed (each 1 KB at least), judged by %" PRIu64 " events", r->sampled_events);
+	if (r->sample.n > 0) {
+		double dollars = r->sample.all_billed / INSERT_BYTES * INSERT_DOLLARS;
+		buf_addz(out, "streaming inserts: ");
+		if (dollars < 0.01)
+			buf_addz(out, "less than $0.01");
+		else
+			buf_addf(out, "about $%.2f", dollars);
+		buf_addf(out, ", for about %.0f events of ", r->sample.all_events);
+		add_size(out, (uint64_t)r->sample.all_billed);
+		buf_addf(out, " as billed (each 1 KB at least), judged by %" PRIu64 " events of %u objects", r->sample.seen,
+		    r->sample.n);
 	} else {
 		buf_addz(out, "streaming inserts: $0.01 for each 200 MiB, each event counting 1 KB at least");
 	}
@@ -138,9 +155,9 @@ progress_report(struct read *r)
 	struct tally t = {.in = r->events, .done = acks ? r->sources.receipts : r->events - r->rejected,
 	    .rejected = acks ? 0 : r->rejected};
 	snprintf(extra, sizeof(extra), "%" PRIu64 " objects read, %" PRIu64 " done, %" PRIu64 " skipped as already done, %" PRIu64
-	    " failed, %" PRIu64 " bytes, %" PRIu64 " unreadable, %" PRIu64 " unknown receipts, %" PRIu64 " retries", r->objects,
-	    r->objects_done, r->objects_skipped, r->objects_failed + r->urls_failed, r->bytes, r->rejected, r->sources.unknown,
-	    r->gcs.retries + r->s3.retries);
+	    " failed, %" PRIu64 " broken, %" PRIu64 " bytes, %" PRIu64 " unreadable, %" PRIu64 " unknown receipts, %" PRIu64
+	    " retries", r->objects, r->objects_done, r->objects_skipped, r->objects_failed + r->urls_failed, r->objects_broken,
+	    r->bytes, r->rejected, r->sources.unknown, r->gcs.retries + r->s3.retries);
 	progress_clear(r);
 	tally_report(&t, extra);
 }

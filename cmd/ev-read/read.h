@@ -21,6 +21,7 @@
 #include "gcsread.h"
 #include "journal.h"
 #include "json.h"
+#include "rng.h"
 #include "s3read.h"
 #include "seen.h"
 #include "sources.h"
@@ -32,7 +33,7 @@
 #define QUEUE_MAX 20000       /* objects listed and not begun, about */
 #define UNFINISHED_MAX 20000  /* sources that wait for receipts */
 #define JOURNAL_CALLS 8       /* entries on their way to a journal in Cloud Storage */
-#define SAMPLES 4             /* objects that a dry run looks into, */
+#define SAMPLES 32            /* objects that a dry run looks into, */
 #define SAMPLE_BYTES (1 * MIB) /* and how far */
 
 enum phase { LOADING, READING, DRAINING, WAITING };
@@ -73,7 +74,7 @@ struct queue {
 
 /* A URL of the command line. */
 struct target {
-	const char *url;
+	char *url;
 	enum place place;
 	char *bucket;        /* NULL: a local path */
 	struct str pattern;  /* of names in the bucket, or of paths; borrowed from url */
@@ -130,8 +131,16 @@ struct read {
 
 	/* what came of it all */
 	uint64_t objects, objects_done, objects_skipped, objects_failed, objects_listed, urls_failed;
+	uint64_t objects_broken;   /* of `objects`: read to their end, but for what could not be read or passed on */
+	uint64_t journal_broken;   /* of the journal's */
 	uint64_t bytes, bytes_listed, events, rejected, receipted_rejects;
-	uint64_t sampled_events, sampled_billed, sampled_raw; /* of a dry run */
+	struct {
+		struct rng rng;            /* picks them: the same ones each time */
+		unsigned n;                /* objects looked into, */
+		uint64_t events, billed;   /* what is in the one at hand, */
+		uint64_t seen;             /* and in all of them; */
+		double all_events, all_billed; /* what all that is listed has, judged by them */
+	} sample;                          /* of a dry run */
 	int64_t started, active_at, progress_at;
 	uint64_t progress_events;
 	bool progress_shown;

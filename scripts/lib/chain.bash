@@ -4,7 +4,8 @@
 #
 #	prog, here            its name and folder
 #	opt, kind             defaults and kinds of its options; usage()
-#	more_option ARG...    takes an option of its own ways: `taken` arguments; 1 where it is none
+#	more_option ARG...    if it likes: takes an option of its own ways: `taken` arguments; 1 where it is none
+#	own_env               names of the environment that mean something to it besides its options
 #	source_name           the stage that takes from outside and gives back what is not receipted
 #	lost                  what becomes of what is on its way, for messages
 #
@@ -12,6 +13,7 @@
 # each job getting only the ends it needs: an end held by anybody else would hide an EOF.
 
 declare -A given=() # options of the command line
+declare -F more_option >/dev/null || more_option() { return 1; }
 
 exec {err}>&2 # also where bash's own notices of dead jobs are kept out
 
@@ -24,6 +26,7 @@ say() { # LEVEL TEXT: 0 error, 1 warning, 2 information, 3 detail
 		printf '{"severity":"%s","time":"%s","prog":"%s","message":"%s"}\n' "${severity[$1]}" "$now" "$prog" "$text" >&"$err"
 	else
 		(($1 != 1)) || text="warning: $text"
+		[[ -z ${EVPIPE_PROGRESS-} || ! -t $err ]] || printf '\r\033[K' >&"$err" # the line that ev-read redraws
 		printf '%s: %s\n' "$prog" "$text" >&"$err"
 	fi
 }
@@ -77,7 +80,8 @@ parse() {
 		--verbose) opt[verbose]=$((opt[verbose] + 1)) && shift && continue ;;
 		--quiet) opt[quiet]=$((opt[quiet] + 1)) && shift && continue ;;
 		--?*) ;;
-		-*[!vq]* | - | [!-]* | --) refuse "cannot take '$1': no such option" ;;
+		'' | - | [!-]*) refuse "cannot take '$1': it takes no operands" ;;
+		-*[!vq]* | --) refuse "cannot take '$1': no such option" ;;
 		*)
 			local v=${1//[!v]/} q=${1//[!q]/}
 			opt[verbose]=$((opt[verbose] + ${#v})) opt[quiet]=$((opt[quiet] + ${#q}))
@@ -106,6 +110,13 @@ parse() {
 	done
 }
 
+# Whether EVPIPE_ROTATE_SECONDS and the like mean anything to us.
+known() { # KEY
+	local name=${1#EVPIPE_}
+	name=${name,,} name=${name//_/-}
+	[[ " EVPIPE_BIN EVPIPE_DATADIR ${own_env-} " == *" $1 "* || ( $1 != *[a-z]* && -n ${kind[$name]-} && ${kind[$name]} != flag && $name != env-file ) ]]
+}
+
 # EVPIPE_ROTATE_SECONDS=60 is --rotate-seconds 60; other names go into the environment of the stages as they are.
 read_env_file() {
 	local file=${opt[env-file]} line n=0 key value
@@ -123,6 +134,7 @@ read_env_file() {
 		case $key in
 		PATH | IFS | ENV | SHELL | SHELLOPTS | BASH* | LD_*) die 78 "cannot read '$file': line $n sets $key, which is not this file's to set" ;;
 		esac
+		[[ $key != EVPIPE_* ]] || known "$key" || strangers+=("'$key' in line $n of '$file' is no option of $prog")
 		export "$key=$value"
 	done <"$file"
 }
@@ -135,6 +147,7 @@ from_environment() {
 		valid "$name" "${!key}" || die 78 "cannot take '${!key}' for $key: $why"
 		opt[$name]=${!key}
 	done
+	for name in "${strangers[@]}"; do say 1 "$name"; done
 }
 
 bytes() { # SIZE
@@ -196,14 +209,14 @@ needs() {
 
 common=() network=() # options of every stage, and of those with a network
 
-common_options() {
-	local i
+common_options() { # [RETRY-FOR]
+	local i retry=${1-${opt[retry-for]}}
 	common=(--log-format "${opt[log-format]}")
 	for ((i = 0; i < opt[verbose]; i++)); do common+=(-v); done
 	for ((i = 0; i < opt[quiet]; i++)); do common+=(-q); done
 	network=("${common[@]}" --project "${opt[project]}")
 	[[ -z ${opt[access-token-file]} ]] || network+=(--access-token-file "${opt[access-token-file]}")
-	[[ -z ${opt[retry-for]} ]] || network+=(--retry-for "${opt[retry-for]}")
+	[[ -z $retry ]] || network+=(--retry-for "$retry")
 }
 
 # Runs "$@" as a job that dies with this script, in a process group of its own: a terminal's ^C is for the script alone.
@@ -293,7 +306,8 @@ ended_how() { # STATUS
 
 phase=running # running, draining, ending (the sinks got one TERM), ended (two), killed (KILL), over (the source too)
 deadline=     # of the phase, by uptime
-ticker=       # a sleep that wakes `wait -n`
+ticker=       # a sleep that wakes `wait -n`, and how long it is
+ticker_every=
 
 uptime() { # hundredths of a second; it does not jump when somebody sets the clock
 	local up
@@ -305,17 +319,26 @@ set_deadline() { # SECONDS
 	uptime
 	deadline=$((now + 100 * 10#${1%.*}))
 	[[ $1 != *.* ]] || deadline=$((deadline + 10#$(printf '%.2s' "${1#*.}0")))
-	stop_ticker
+	doze 0.1
+}
+
+# A job that only ends. A signal's handler can run just before a `wait -n` that knows nothing of the new deadline: what it
+# starts wakes that one too.
+doze() { # SECONDS
+	exec {null}<>/dev/null
+	start "$null" "$null" '' sleep "$1"
+	exec {null}>&-
 }
 
 tick() {
-	[[ -z $ticker ]] || return 0
 	local every=0.1
 	[[ $phase != running ]] || every=30
-	exec {null}<>/dev/null
-	start "$null" "$null" '' sleep "$every"
-	ticker=$!
-	exec {null}>&-
+	if [[ -n $ticker && $every == "$ticker_every" ]] && kill -0 "$ticker" 2>/dev/null; then
+		return
+	fi
+	stop_ticker
+	doze "$every"
+	ticker=$! ticker_every=$every
 }
 
 stop_ticker() {
@@ -376,12 +399,19 @@ end_now() {
 	set_deadline 0.2
 }
 
+# Stopped before anything was taken: what the checks have said so far tells why it took so long.
+leave_checks() { # SIGNAL
+	cat "$dir"/check.* >&2 2>/dev/null
+	say 2 "got SIG$1 before anything was read"
+	[[ -z ${opt[check]} ]] || exit 75
+	exit 0
+}
+
 first_signal=
 on_signal() { # NAME
 	local now=${EPOCHREALTIME/[.,]/}
 	if [[ -z $source_pid ]]; then
-		say 2 "got SIG$1 before anything was read"
-		exit 0
+		leave_checks "$1"
 	elif [[ -z $first_signal ]]; then
 		first_signal=$now
 		say 2 "got SIG$1: stopping; what is on its way is finished first"
@@ -437,15 +467,11 @@ watch() {
 		((${#name_of[@]} > 0)) || break
 		tick
 		pid=
-		wait -n -p pid "${!name_of[@]}" "$ticker"
+		wait -n -p pid
 		status=$?
-		if [[ -n ${pid-} && $pid == "$ticker" ]]; then
-			ticker=
-		elif [[ -n ${pid-} ]]; then
+		if [[ -n ${pid-} && -n ${name_of[$pid]-} ]]; then
 			[[ $pid == "$source_pid" ]] || collect "$source_pid"
 			record "$pid" "$status"
-		elif ((status == 127)); then
-			ticker=
 		fi
 		uptime
 		if [[ -n $deadline ]] && ((now >= deadline)); then
@@ -472,4 +498,14 @@ cleanup() {
 	local pid
 	[[ -z ${dir-} ]] || rm -rf "$dir"
 	for pid in "${!name_of[@]}" $ticker; do kill -KILL "$pid" 2>/dev/null; done
+}
+
+# The run's folder, and what becomes of signals from here on.
+set_up() {
+	trap '' PIPE # a reader of our messages that leaves must not end us
+	trap cleanup EXIT
+	dir=$(mktemp -d "${TMPDIR:-/tmp}/evpipe-${prog#evpipe-}.XXXXXXXX") || exit 74
+	trap 'on_signal TERM' TERM
+	trap 'on_signal INT' INT
+	trap 'on_signal HUP' HUP
 }

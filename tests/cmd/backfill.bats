@@ -35,11 +35,22 @@ teardown() {
 		--project p --from a --linger x|it is no number of seconds
 		--project p --from a --bucket b/c|it holds a slash
 		--project p --from -|what comes once cannot be read again
-		--project p --from gs://p-events-output/backfill/x.json|the lake that is written
+		--project p --from gs://p-events-output/backfill/x.json|it takes in what is written
+		--project p --from gs://p-events-output/**|it takes in what is written
+		--project p --from gs://p-events-output/back*/**.json|it takes in what is written
+		--project p --from gs://p-events-output/backfill/*/2025/*/*/*/*/*.json|it takes in what is written
+		--project p --from gs://p-events-output/*/*/*/*/*/*/*/*.json|it takes in what is written
 		--project p --from a --nothing|no such option
 		--project p --project q --from a|twice
-		--project p a|no such option
+		--project p a|it takes no operands
 	END
+	run -74 "$backfill" --project p --from a --journal /nowhere/j
+	[[ $output == *"'/nowhere' is no folder that can be written"* ]]
+	run -74 "$backfill" --project p --from a --journal .
+	[[ $output == *"it is a folder"* ]]
+	# these stay out of it: another folder, another depth
+	run "$backfill" --project p --journal j --from 'gs://p-events-output/data/**' 'gs://p-events-output/*.json' 'gs://other/**' --check
+	[[ $output != *"takes in"* ]]
 }
 
 @test "--from takes all words, and may be repeated; the project comes from the environment" {
@@ -77,6 +88,9 @@ teardown() {
 	run -0 "$backfill" --from in
 	[[ $output == *"1 skipped as already done"* ]]
 	journal=$(find state -name '*.journal')
+	# bug: the default journal's name had all options in it, so that another one loaded everything again
+	run -78 "$backfill" --from in --compress gzip
+	run -78 "$backfill" --from in --via insert
 	run -78 "$backfill" --from in --journal "$journal" --by publish
 	[[ $output == *"it was begun with other settings"* ]]
 	run -78 "$backfill" --from in --journal "$journal" --prefix elsewhere
@@ -123,7 +137,7 @@ teardown() {
 	start_emu
 	for n in $(seq 400); do good_order "$n" > "$n.ndjson"; done
 	in_background "$backfill" --from '*.ndjson' --journal j
-	wait_until 'pgrep -P "$PID" -x gcs-put' 20
+	wait_until '[ -s j ] && pgrep -P "$PID" -x ev-read' 20
 	kill -KILL "$(pgrep -P "$PID" -x gcs-put | tail -n 1)"
 	status_of "$PID" 30
 	[ "$STATUS" != 0 ]
@@ -131,4 +145,36 @@ teardown() {
 	run -0 "$backfill" -q --from '*.ndjson' --journal j
 	[ "$(rows_of orders)" = 400 ]
 	[ -z "$(sqlite3 "$EMU_DIR/bigquery/test/ecommerce_events.sqlite" 'select order_id from orders group by 1 having count(*) > 1')" ]
+}
+
+@test "bug: a signal between the tick and the wait was never acted upon" {
+	start_emu
+	mkdir -p copy/lib
+	cp "$ROOT/scripts/backfill" copy/
+	sed 's/^\t\twait -n -p pid.*$/\t\twhile [[ -e hold ]]; do : >window; done\n&/' "$ROOT/scripts/lib/chain.bash" > copy/lib/chain.bash
+	! cmp -s "$ROOT/scripts/lib/chain.bash" copy/lib/chain.bash
+	good_order 1 > in
+	faults '{"method":"POST","path":"*/jobs","stall":60}'
+	in_background copy/backfill --from in --journal j --linger 0.1 --drain 1
+	# two are left, and wait for one another and for BigQuery
+	wait_until '[ -s j ] && [ "$(pgrep -cP "$PID" "^(ev|gcs|bq|dlq)-")" = 2 ]' 20
+	: > hold
+	kill -KILL "$(pgrep -P "$PID" -x sleep)"
+	wait_until '[ -e window ]'
+	kill -TERM "$PID"
+	wait_until 'grep -q "got SIGTERM" err'
+	rm hold
+	status_of "$PID" 15
+	[ "$STATUS" = 75 ]
+	faults ''
+	run -0 "$backfill" -q --from in --journal j
+	[ "$(rows_of orders)" = 1 ]
+}
+
+@test "shards that are named may share a journal in a bucket" {
+	start_emu
+	for n in 1 2 3 4 5 6; do good_order "$n" > "$n.ndjson"; done
+	run -0 "$backfill" --from '*.ndjson' --journal gs://test-events-output/journal --shard 0/2
+	run -0 "$backfill" --from '*.ndjson' --journal gs://test-events-output/journal --shard 1/2
+	[ "$(rows_of orders)" = 6 ]
 }

@@ -169,13 +169,21 @@ jobs_of_emu() {
 	[ "$(grep -c msg <<< "$output")" = 5 ]
 	[ "$(ids | wc -l)" = 10 ]
 	at=$(orders 1 50 | wc -c)
-	[[ $stderr == *"cannot load 'gs://test-events-output/bad.json' into 'orders': "*"row starting at position $at: "* ]]
+	[[ $stderr == *"cannot load line 2 of 'gs://test-events-output/bad.json' into 'orders': "*"row starting at position $at: "* ]]
 	for name in bad worse none; do
 		[[ $stderr == *"left out 'gs://test-events-output/$name.json'"* ]]
 	done
 	[[ $stderr != *SECRET* ]]
 	[[ $stderr == *"in 8, done 5, rejected 3, in flight 0"* ]]
 	[ "$(jobs_of_emu '[.jobs[].jobReference.jobId[-1:]] | sort | join("")')" = '"0123"' ]
+	# within a compressed object, and where the object cannot be read for it
+	{ orders 3 70; echo '{"order_id":"SECRET-8","items":3,"status":9}'; } | gzip | put packed.json.gz
+	run -69 --separate-stderr bq-load --journal k ecommerce_events < <(object packed.json.gz 4)
+	[[ $stderr == *"cannot load line 4 of 'gs://test-events-output/packed.json.gz' into 'orders': "* ]]
+	faults '{"method":"GET","path":"/storage/*/packed*","status":403}'
+	run -69 --separate-stderr bq-load --journal k ecommerce_events < <(object packed.json.gz 4)
+	[[ $stderr == *"cannot load 'gs://test-events-output/packed.json.gz' into 'orders': "* ]]
+	faults ''
 	orders 1 60 | put none.json
 	run -69 --separate-stderr bq-load --journal j ecommerce_events < all
 	[ "$(ids | wc -l)" = 11 ]
@@ -258,7 +266,7 @@ jobs_of_emu() {
 
 @test "usage, journals of others, --check, a reader that left" {
 	run -64 bq-load ecommerce_events
-	[[ $output == *"--journal FILE is missing"* ]]
+	[[ $output == *"--journal is missing"* ]]
 	run -64 bq-load --journal j
 	run -74 bq-load --journal . ecommerce_events < /dev/null
 	run -69 bq-load --check none
@@ -281,4 +289,46 @@ jobs_of_emu() {
 	[ "$(ids | wc -l)" -le 4 ]
 	unset BIGQUERY_EMULATOR_HOST
 	run -77 bq-load --journal m ecommerce_events < lines
+}
+
+@test "a journal in Cloud Storage: jobs are found again, settings compared, another run ends, a lost reply is none" {
+	make_objects 4
+	j=gs://test-events-output/journals/load
+	faults '{"method":"POST","path":"*/upload/*","lose":true,"times":2}'
+	head -n 2 lines | bq-load -q --journal "$j" --look-back 0 ecommerce_events > out
+	faults ''
+	[ "$(wc -l < out)" = 2 ]
+	[ "$(jobs_of_emu)" = 1 ]
+	run -0 --separate-stderr bq-load --journal "$j" --look-back 0 ecommerce_events < lines
+	[[ $stderr == *"2 objects were loaded before"* ]]
+	[ "$(ids | wc -l)" = 8 ]
+	[ "$(ids | uniq -d | wc -l)" = 0 ]
+	# a job that was written down and never submitted is submitted by the next run
+	orders 2 20 | put last.json
+	object last.json 2 > line
+	faults '{"method":"POST","path":"*/jobs","status":403}'
+	run -77 bq-load --journal "$j" --look-back 0 ecommerce_events < line
+	faults ''
+	run -0 bq-load -q --journal "$j" --look-back 0 ecommerce_events < line
+	[ "${#lines[@]}" = 1 ]
+	[ "$(ids | wc -l)" = 10 ]
+	# two at once
+	mkfifo pipe
+	in_background bash -c 'exec bq-load --journal "$0" ecommerce_events < pipe > first 2> err' "$j"
+	exec 9> pipe
+	wait_until 'grep -q "using" err'
+	orders 1 30 | put a.json
+	orders 1 31 | put b.json
+	object a.json 1 | bq-load -q --journal "$j" --look-back 0 ecommerce_events
+	object b.json 1 >&9
+	exec 9>&-
+	status_of "$PID" 20
+	[ "$STATUS" = 75 ]
+	grep "cannot write the journal '$j': another run writes it" err
+	[ ! -s first ]
+	run -0 bq-load -q --journal "$j" --look-back 0 ecommerce_events < <(object b.json 1)
+	[ "$(ids | wc -l)" = 12 ]
+	echo notes | put journals/notes/00000000
+	run -78 bq-load --journal gs://test-events-output/journals/notes ecommerce_events < lines
+	run -69 bq-load --journal gs://no-such-bucket/j ecommerce_events < lines
 }

@@ -100,7 +100,7 @@ run_to_files() {
 	echo '{"msg":{},"data":"","stage":"x","errors":[]}' >> in
 	run_to_files
 	[ "$status" = 0 ]
-	[ "$(cat out)" = '{"msg":{"source":"gs://b/o@1"},"count":3}' ]
+	[ "$(cat out)" = '{"msg":{"source":"gs://b/o@1"},"count":3,"rejected":true}' ]
 	pulled 4
 }
 

@@ -166,3 +166,17 @@ decode() {
 	run -0 --separate-stderr ev-read "$S/a/c.json"
 	[ "${#lines[@]}" = 3 ]
 }
+
+@test "a pod's web identity is not passed over for the instance's role; a name no object can have" {
+	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+	AWS_WEB_IDENTITY_TOKEN_FILE=token run -78 ev-read "$S/a/c.json"
+	[[ $output == *"cannot use AWS_WEB_IDENTITY_TOKEN_FILE"*"export-credentials"* ]]
+	run -64 ev-read "$S/$(printf 'x%.0s' {1..1025})"
+	[[ $output == *"an object's name has at most 1024 bytes" ]]
+}
+
+@test "the metadata service's refusal says what else there is" {
+	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_EC2_METADATA_DISABLED
+	AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:$EMU_PORT/none run -77 ev-read "$S/a/c.json"
+	[[ $output == *"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"* ]]
+}

@@ -410,8 +410,16 @@ receipts_by_source() {
 	run -0 --separate-stderr ev-read --dry-run a.gz "$DATA/inventory.ndjson"
 	[[ ${lines[0]} == "$(stat -c %s a.gz)"$'\t'a.gz@* ]]
 	[[ ${lines[2]} == '2 objects to read, '*'; 0 are done already' ]]
-	[[ ${lines[3]} == 'streaming inserts: about $0.0'* ]]
+	[[ ${lines[3]} == 'streaming inserts: less than $0.01, for about 2000 events of 2.'?' MB as billed (each 1 KB at least), judged by 2000 events of 2 objects' ]]
 	[ "${lines[4]}" = 'load jobs: $0.00' ]
+	# 2,000,000 KB at $0.01 for each 200 MiB; files of another kind before it are not taken for all
+	yes '{"a":1}' | head -n 2000000 | gzip -1 >many.gz
+	mkdir small
+	for i in $(seq 100); do echo '{}' >"small/$i"; done
+	run -0 --separate-stderr ev-read --dry-run 'small/*' many.gz
+	[[ ${lines[-2]} =~ ^streaming\ inserts:\ about\ \$0\.(09|10),\ for\ about\ (19|20)[0-9]{5}\ events ]] || { echo "${lines[-2]}"; false; }
+	run -66 --separate-stderr ev-read --dry-run 'none/*'
+	[ -z "$output" ]
 }
 
 @test "shards are disjoint and together all" {
@@ -439,4 +447,61 @@ receipts_by_source() {
 	start_emu
 	run -0 ev-read --check 'gs://test-events-output/*'
 	run -69 ev-read --check 'gs://no-such-bucket/*'
+}
+
+@test "on a terminal the progress is one line redrawn; dead letters' receipts count as rejected" {
+	command -v script >/dev/null || skip "script(1) is not here"
+	split -n l/4 "$DATA/orders.ndjson" part-
+	mkfifo acks out
+	in_background script -qefc "stty cols 68; ev-read --acks acks --journal j 'part-*' >out" typescript
+	exec 9<out 8>acks
+	wc -l <"$DATA/orders.ndjson" >all
+	head -n "$(cat all)" <&9 >got
+	jq -c --slurp 'group_by(.msg.source)[] | {msg: {source: .[0].msg.source}, count: length}' got >paid
+	head -n 1 paid | jq -c '.rejected = true' >&8
+	wait_until 'grep -q " [1-9][0-9.]* % rejected" typescript'
+	tail -n +2 paid >&8
+	exec 8>&-
+	cat <&9 >rest
+	status_of "$PID" 10
+	[ "$STATUS" = 0 ]
+	tr '\r' '\n' <typescript >drawn
+	grep -q '4/4 objects, [0-9.]* kB/[0-9.]* kB, [0-9]* events/s, [0-9.]* %' drawn || { cat -A typescript; false; }
+	[ "$(grep -c 'events/s' typescript)" -le 1 ] # no line of its own
+	sed 's/.*\[K//' drawn | awk '/events.s/ && length >= 68 { exit 1 }' # cut, or each would leave a row behind
+}
+
+@test "a listing of several pages" {
+	start_emu
+	for i in $(seq 1100); do good_order "o$i"; done | ev-validate --schemas "$EVPIPE_SCHEMAS" | gcs-put -q --rotate-bytes 1 gs://test-events-output/many >out
+	run -0 --separate-stderr ev-read 'gs://test-events-output/many/**'
+	[ "${#lines[@]}" = 1100 ]
+	[[ $stderr == *"1100 objects read"* ]]
+	curl -sf "http://127.0.0.1:$EMU_PORT/emu/requests" | jq -e '.. | objects | select(.path == "/storage/v1/b/*/o" and .method == "GET") | .count >= 2'
+}
+
+@test "bug: more receipts by id than events of a file that is done were passed over" {
+	head -n 3 "$DATA/orders.ndjson" >aa
+	head -n 3 "$DATA/inventory.ndjson" >bb
+	mkfifo acks
+	in_background bash -c 'exec ev-read --acks acks --journal j aa bb >got 2>err'
+	exec 8>acks
+	wait_until '[ "$(wc -l <got)" = 6 ]'
+	grep '"aa@' got | receipts /dev/stdin >&8
+	wait_until '[ "$(wc -l <j)" = 2 ]' # aa is done
+	grep '"aa@' got | head -n 1 | receipts /dev/stdin >&8
+	status_of "$PID" 10
+	exec 8>&-
+	[ "$STATUS" = 70 ]
+	grep 'all its events had their receipts, and one more came' err
+}
+
+@test "bug: a file under two spellings was read as two" {
+	mkdir d
+	head -n 3 "$DATA/orders.ndjson" >d/a
+	run -0 --separate-stderr ev-read ./d/a d//a d/./a 'd/*' ././d//a
+	[ "${#lines[@]}" = 3 ]
+	[ "$(jq -r .msg.source <<<"${lines[0]}" | cut -d@ -f1)" = d/a ]
+	run -66 ev-read d/
+	[[ $output == *"give 'd/**'"* ]]
 }

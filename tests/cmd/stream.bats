@@ -173,7 +173,7 @@ refused() { # STATUS PATTERN OPTION...
 	cat err2
 	[ "$STATUS" = 75 ]
 	for tool in ps-pull bq-insert gcs-put dlq-push; do grep -q "^$tool: .*connect" err2; done
-	grep -qx 'stream: got SIGTERM before the first pull' err2
+	grep -qx 'stream: got SIGTERM before anything was read' err2
 	status_of "$first" 25
 	cat err
 	[ "$STATUS" = 75 ]

@@ -92,6 +92,59 @@ test_base64(void)
 	buf_release(&back);
 }
 
+/* The decoder against one that goes bit by bit, over groups of what is in the alphabet and what is beside it. */
+static void
+test_base64_groups(void)
+{
+	static const char letters[] = "ABYZabyz01289+/=-_.,@[`{:*\x7f\x80\xff\n";
+	static const char order[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	size_t n = sizeof(letters) - 1, wrong = 0, taken = 0;
+	struct buf b = BUF_INIT(64), again = BUF_INIT(64);
+	for (size_t i = 0; i < n * n * n * n; i++) {
+		/* Behind a sound group, so that both the loop and the tail are met. */
+		char text[8] = {'T', 'W', 'F', 'u', letters[i % n], letters[i / n % n], letters[i / n / n % n], letters[i / n / n / n]};
+		size_t pads = text[7] != '=' ? 0 : text[6] != '=' ? 1 : 2;
+		uint32_t bits = 0;
+		bool good = true;
+		for (size_t k = 4; k < 8; k++) {
+			const char *at = k < 8 - pads ? memchr(order, text[k], 64) : order;
+			good = good && at != NULL;
+			bits = bits << 6 | (uint32_t)(at != NULL ? at - order : 0);
+		}
+		good = good && (bits & ((1u << 8 * pads) - 1)) == 0;
+		char want[6] = {'M', 'a', 'n', (char)(bits >> 16), (char)(bits >> 8), (char)bits};
+		buf_reset(&b, 64);
+		buf_reset(&again, 64);
+		bool got = base64_decode(&b, (struct str){text, 8}) == 0;
+		taken += got;
+		wrong += got != good || (good && !str_eq(buf_str(&b), (struct str){want, 6 - pads}));
+		if (got)
+			base64_encode(&again, buf_str(&b));
+		wrong += got && !str_eq(buf_str(&again), (struct str){text, 8});
+	}
+	ok(wrong == 0 && taken > 50000, "%zu groups that are base64 of %zu: %zu wrong", taken, n * n * n * n, wrong);
+	buf_release(&b);
+	buf_release(&again);
+}
+
+static void
+test_plain(void)
+{
+	bool good = true;
+	for (size_t n = 0; n < 40; n++) {
+		for (size_t at = 0; at < n; at++) {
+			for (int c = 0; c < 256; c++) {
+				char text[40];
+				memset(text, 'a', sizeof(text));
+				text[at] = (char)c;
+				bool plain = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+				good = good && jsonw_plain((struct str){text, n}) == (plain ? n : at);
+			}
+		}
+	}
+	ok(good, "what may stand in a JSON string as it is, at every place");
+}
+
 static void
 test_map(void)
 {
@@ -207,6 +260,8 @@ main(void)
 	test_num();
 	test_utf8();
 	test_base64();
+	test_base64_groups();
+	test_plain();
 	test_map();
 	test_jsonw();
 	test_err();

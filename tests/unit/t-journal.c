@@ -115,6 +115,62 @@ test_faults(void)
 	ok(load(&j, "S") < 0 && e.class == ERR_USAGE, "a FIFO: %s", e.text);
 }
 
+/* A medium in memory. */
+static char *pieces[8];
+
+static int
+read_piece(void *ctx, uint64_t n, struct buf *out, struct err *why)
+{
+	(void)ctx;
+	(void)why;
+	if (pieces[n] != NULL)
+		buf_addz(out, pieces[n]);
+	return 0;
+}
+
+static int
+write_piece(void *ctx, uint64_t n, struct str lines, struct err *why)
+{
+	(void)ctx;
+	if (pieces[n] != NULL)
+		return err_set(why, ERR_TRANSIENT, "another run writes it");
+	pieces[n] = str_dup(lines);
+	return 0;
+}
+
+static int
+load_pieces(struct journal *j, const char *settings)
+{
+	struct journal_medium m = {.read = read_piece, .write = write_piece};
+	buf_reset(&entries, 0);
+	return journal_open_at(j, &m, "pieces", str_of(settings), on_entry, NULL, &e);
+}
+
+static void
+test_pieces(void)
+{
+	struct journal j, k;
+	ok(load_pieces(&j, "S") == 0 && j.pieces == 1, "a new journal elsewhere has its settings as the first piece");
+	journal_add(&j, STR("one"));
+	journal_add(&j, STR("two"));
+	ok(journal_sync(&j, &e) == 0 && journal_sync(&j, &e) == 0, "what is synced is a piece, and nothing is none");
+	is_str(str_of(pieces[1]), "one\ntwo\n", "of whole lines");
+	ok(load_pieces(&k, "S") == 0 && k.entries == 2 && k.pieces == 2, "another run finds them");
+	is_str(buf_str(&entries), "one|two|", "in order");
+	journal_add(&k, STR("three"));
+	ok(journal_sync(&k, &e) == 0, "and goes on");
+	journal_add(&j, STR("four"));
+	ok(journal_sync(&j, &e) < 0 && e.class == ERR_TRANSIENT, "the first one then cannot");
+	journal_close(&j);
+	journal_close(&k);
+	ok(load_pieces(&j, "T") < 0 && e.class == ERR_CONFIG, "with other settings: %s", e.text);
+	static char torn[] = "torn";
+	pieces[3] = torn;
+	ok(load_pieces(&j, "S") < 0 && e.class == ERR_INPUT, "a piece that is no whole lines: %s", e.text);
+	for (int i = 0; i < 3; i++)
+		free(pieces[i]);
+}
+
 int
 main(void)
 {
@@ -124,6 +180,7 @@ main(void)
 	test_life();
 	test_torn();
 	test_faults();
+	test_pieces();
 	unlink(path);
 	buf_release(&entries);
 	return done();

@@ -4,6 +4,7 @@
 
 #include "bounds.h"
 #include "json.h"
+#include "rng.h"
 #include "tap.h"
 
 static const struct {
@@ -187,6 +188,77 @@ test_deep(struct json *j)
 	buf_release(&b);
 }
 
+/* Both ways of reading a text: the same verdict, and the same tokens or words. */
+static bool
+same(struct json *a, struct json *b, struct str text)
+{
+	/* Exactly as long as it is, so that reading past the end shows. */
+	char *p = malloc(text.n > 0 ? text.n : 1);
+	memcpy(p, text.p, text.n);
+	enum json_result fully = json_parse_fully(b, (struct str){p, text.n});
+	bool good = json_parse(a, (struct str){p, text.n}) == fully && strcmp(a->why, b->why) == 0;
+	if (fully == JSON_OK)
+		good = good && a->n == b->n && a->depth == b->depth && memcmp(a->tok, b->tok, a->n * sizeof(*a->tok)) == 0;
+	free(p);
+	return good;
+}
+
+/* One to three bytes of it changed, doubled or taken out. */
+static void
+mutate(struct buf *b, struct rng *r)
+{
+	static const char pieces[] = "{}[]\",:\\ \t\n\r\f\v\b0123456789-+.eEtrufalsn/x\x01\x1f\x7f\x80\xc2\xe2\xed\xf0\xff\0";
+	for (uint64_t left = 1 + rng_next(r) % 3; left > 0 && b->n > 0; left--) {
+		size_t at = rng_next(r) % b->n;
+		char c = pieces[rng_next(r) % sizeof(pieces)];
+		switch (rng_next(r) % 3) {
+		case 0:
+			b->p[at] = c;
+			break;
+		case 1:
+			buf_addc(b, '.');
+			memmove(b->p + at + 1, b->p + at, b->n - at - 1);
+			b->p[at] = c;
+			break;
+		default:
+			memmove(b->p + at, b->p + at + 1, b->n - at - 1);
+			b->n--;
+		}
+	}
+}
+
+static void
+test_both_ways(struct json *j)
+{
+	static const char *const seeds[] = {
+	    "{\"msg\":{\"id\":\"f@1:7\",\"source\":\"f@1\",\"attributes\":{\"a\":\"b\"},\"attempt\":12},\"data\":\"e30=\"}",
+	    "{\"msg\":{\"source\":\"gs://b/o@17\"},\"end\":0}",
+	    " { \"a\" : [ 1 , -0.5e+7, true,false ,null, [], {}, [[{}]] ] , \"\" : \"\" }\r\n",
+	    "{\"long\":\"0123456789abcdef0123456789abcdef\",\"\xc3\xbc\":\"x\xe2\x82\xac\xf0\x9f\x98\x80 and more behind it\"}",
+	    "[\"\\u00fc\\ud83d\\ude00\",\"a\\\\\",\"\\\"\",10,0,-1,1e5,1.25E-3]",
+	    "-12.5e3", "\"abc\"", "true", "[]", "{\"a\":1}",
+	};
+	struct json fully = {0};
+	struct rng r;
+	rng_seed(&r, 3);
+	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++)
+		ok(same(j, &fully, str_of(samples[i].text)), "both ways agree on sample %zu", i);
+	for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
+		struct buf b = BUF_INIT(4096);
+		bool good = json_parse(j, str_of(seeds[i])) == JSON_OK;
+		for (int round = 0; good && round < 20000; round++) {
+			buf_reset(&b, 4096);
+			buf_addz(&b, seeds[i]);
+			mutate(&b, &r);
+			good = same(j, &fully, buf_str(&b));
+		}
+		if (!ok(good, "and on what mutations make of %s", seeds[i]))
+			printf("# %.*s\n", STR_ARG(buf_str(&b)));
+		buf_release(&b);
+	}
+	json_release(&fully);
+}
+
 int
 main(void)
 {
@@ -197,6 +269,7 @@ main(void)
 	test_strings(&j);
 	test_numbers(&j);
 	test_deep(&j);
+	test_both_ways(&j);
 	ok(json_read(&j, STR("{\"a\":1, "), &e) < 0 && e.class == ERR_INPUT && strstr(e.text, " at byte 8") != NULL,
 	    "a cause has its place: %s", e.text);
 	ok(json_read(&j, STR("{\"a\":tru}"), &e) < 0 && strstr(e.text, " at byte 8") != NULL, "and the right one: %s", e.text);
