@@ -5,6 +5,7 @@
 #	prog, here            its name and folder
 #	opt, kind             defaults and kinds of its options; usage()
 #	more_option ARG...    if it likes: takes an option of its own ways: `taken` arguments; 1 where it is none
+#	early                 its status when it is stopped before anything was taken (75)
 #	own_env               names of the environment that mean something to it besides its options
 #	source_name           the stage that takes from outside and gives back what is not receipted
 #	lost                  what becomes of what is on its way, for messages
@@ -404,7 +405,7 @@ leave_checks() { # SIGNAL
 	cat "$dir"/check.* >&2 2>/dev/null
 	say 2 "got SIG$1 before anything was read"
 	[[ -z ${opt[check]} ]] || exit 75
-	exit 0
+	exit "${early:-75}"
 }
 
 first_signal=
@@ -427,6 +428,8 @@ record() { # PID STATUS
 	local pid=$1 status=$2 name=${name_of[$1]} level=0
 	unset "name_of[$pid]"
 	[[ $pid != "$source_pid" ]] || source_status=$status
+	# Our signal came before it had begun.
+	[[ $pid != "$source_pid" || ${told[$pid]-} != *" $status "* || $status -le 128 ]] || killed=75
 	if ((status == 0)); then
 		say 3 "$name ended well"
 		return
@@ -438,6 +441,8 @@ record() { # PID STATUS
 	elif ((status == 74 || status == 141)); then
 		: "${pipes:=$status}"
 		[[ -z $killed$failed && (-n ${name_of[$source_pid]-} || $source_status != 0) ]] || level=3
+	elif [[ $pid == "$source_pid" ]] && ((status == 75)); then
+		: # not all had its receipt: whoever ended before that says why
 	elif ((status > 128)); then
 		: "${killed:=$status}"
 	else

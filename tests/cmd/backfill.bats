@@ -178,3 +178,21 @@ teardown() {
 	run -0 "$backfill" --from '*.ndjson' --journal gs://test-events-output/journal --shard 1/2
 	[ "$(rows_of orders)" = 6 ]
 }
+
+@test "bug: a stop before anything was read looked like success; a refusal was hidden by its consequence" {
+	start_emu
+	good_order 1 > in
+	faults '{"path":"*estPermissions*","delay":3},{"path":"*estIamPermissions*","delay":3}'
+	in_background "$backfill" --from in --journal j
+	wait_until 'pgrep -P "$PID" -x dlq-push >pids'
+	kill -TERM "$PID"
+	status_of "$PID" 10
+	[ "$STATUS" = 75 ]
+	faults '{"method":"POST","path":"*/jobs","status":403}'
+	for i in 1 2 3 4 5 6; do
+		run -77 "$backfill" -q --from in --journal j --linger 0.1
+	done
+	faults ''
+	run -0 "$backfill" -q --from in --journal j
+	[ "$(rows_of orders)" = 1 ]
+}

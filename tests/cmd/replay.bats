@@ -47,7 +47,7 @@ arrived() {
 		--project p --idle-exit 0|the least is 1
 		--project p --max-messages 0|the least is 1
 		--project p --subscription s|no such option
-		--project p t|no such option
+		--project p t|it takes no operands
 	END
 }
 
