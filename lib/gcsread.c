@@ -3,13 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base64.h"
 #include "bounds.h"
 #include "clock.h"
 #include "log.h"
 #include "num.h"
 #include "xalloc.h"
 
-#define FIELDS "items(name,generation,size,updated),nextPageToken"
+#define FIELDS "items(name,generation,size,updated,crc32c),nextPageToken"
 #define STANDSTILL SECONDS(60)
 #define WHAT_READ "read"
 
@@ -42,7 +43,7 @@ static int
 take_item(const struct gcs_listing *l, const struct json *j, uint32_t t, struct buf *text, struct err *e)
 {
 	struct gcs_item item = {.generation = json_text(j, json_get(j, t, "generation")),
-	    .updated = json_text(j, json_get(j, t, "updated"))};
+	    .updated = json_text(j, json_get(j, t, "updated")), .crc32c = json_text(j, json_get(j, t, "crc32c"))};
 	int64_t generation;
 	buf_reset(text, 4 * KIB);
 	item.name = json_string(j, json_get(j, t, "name"), text);
@@ -168,12 +169,9 @@ gcs_stat(struct gapi *g, const char *bucket, struct str name, gcs_each *each, gc
 struct gcs_read {
 	struct gapi *g;
 	struct gapi_call *call;
-	char *label, *url;
-	uint64_t at, size;   /* the next byte that is wanted; the object's end */
-	uint64_t skip;       /* bytes of the reply that came before */
-	bool begun;          /* the reply's headers were looked at */
+	char *label, *url, *crc32c;
+	struct ranged bytes;
 	struct retry retry;
-	gcs_read_data *data;
 	gcs_read_end *end;
 	void *arg;
 };
@@ -185,6 +183,7 @@ free_read(struct gcs_read *r)
 {
 	free(r->label);
 	free(r->url);
+	free(r->crc32c);
 	free(r);
 }
 
@@ -205,29 +204,14 @@ gcs_read_resume(struct gcs_read *r)
 		gapi_resume(r->call);
 }
 
-/* A service may answer a range with the whole: what was read already is then passed over. */
 static bool
 on_piece(void *arg, int status, struct str headers, struct str piece)
 {
 	struct gcs_read *r = arg;
-	(void)headers;
-	if (!r->begun)
-		r->skip = status == 206 ? 0 : r->at;
-	r->begun = true;
-	if (r->skip >= piece.n) {
-		r->skip -= piece.n;
-		return true;
-	}
-	struct str fresh = str_skip(piece, (size_t)r->skip);
-	if (fresh.n > r->size - r->at)
-		fresh.n = (size_t)(r->size - r->at);
-	if (fresh.n > 0 && !r->data(r->arg, fresh))
-		return false;
-	r->skip = 0;
-	r->at += fresh.n;
-	if (fresh.n > 0)
+	bool fresh, taken = ranged_piece(&r->bytes, status, headers, piece, &fresh);
+	if (fresh)
 		retry_reset(&r->retry);
-	return true;
+	return taken;
 }
 
 static void
@@ -250,10 +234,29 @@ go_on(struct gcs_read *r, const struct gapi_result *result, const struct err *wh
 	}
 	r->g->retries++;
 	if (r->retry.attempts > 1)
-		log_warn("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->at, (double)(when - now) / 1e6);
+		log_warn("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, (double)(when - now) / 1e6);
 	else
-		log_debug("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->at, (double)(when - now) / 1e6);
+		log_debug("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, (double)(when - now) / 1e6);
 	start_read(r, when);
+}
+
+/* All bytes came: are they the object's? What was handed out cannot be taken back, but is not taken for done. */
+static void
+finish_whole(struct gcs_read *r)
+{
+	uint32_t c = r->bytes.crc;
+	uint8_t crc[4] = {(uint8_t)(c >> 24), (uint8_t)(c >> 16), (uint8_t)(c >> 8), (uint8_t)c};
+	struct buf text = BUF_INIT(16);
+	struct err e;
+	base64_encode(&text, (struct str){(const char *)crc, sizeof(crc)});
+	if (r->crc32c[0] == '\0' || str_is(buf_str(&text), r->crc32c)) {
+		finish(r, NULL, false);
+	} else {
+		err_set(&e, ERR_TRANSIENT, "cannot read '%s': what came is not the object, whose crc32c is %s, not %.*s; it is read "
+		    "again by the next run", r->label, r->crc32c, STR_ARG(buf_str(&text)));
+		finish(r, &e, false);
+	}
+	buf_release(&text);
 }
 
 static void
@@ -262,15 +265,16 @@ on_read(void *arg, const struct gapi_result *result)
 	struct gcs_read *r = arg;
 	struct err e = result->err;
 	r->call = NULL;
-	if (e.class == ERR_NONE && r->at == r->size) {
-		finish(r, NULL, false);
+	if (e.class == ERR_NONE && r->bytes.at == r->bytes.size) {
+		finish_whole(r);
 	} else if (result->status == 404 || result->status == 412 || result->status == 416) {
 		err_set(&e, ERR_TRANSIENT, "cannot read '%s': it changed while it was being read, at byte %llu of %llu; it is read "
-		    "as it is now by the next run", r->label, (unsigned long long)r->at, (unsigned long long)r->size);
+		    "as it is now by the next run", r->label, (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
 		finish(r, &e, true);
 	} else if (e.class == ERR_NONE) {
-		err_set(&e, ERR_TRANSIENT, "cannot read '%s': the reply ends at byte %llu of %llu", r->label,
-		    (unsigned long long)r->at, (unsigned long long)r->size);
+		err_set(&e, ERR_TRANSIENT, r->bytes.other ? "cannot read '%s': the reply is not the object from byte %llu of %llu" :
+		    "cannot read '%s': the reply ends at byte %llu of %llu", r->label,
+		    (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
 		go_on(r, result, &e);
 	} else if (e.class == ERR_TRANSIENT || e.class == ERR_QUOTA) {
 		go_on(r, result, &e);
@@ -282,28 +286,27 @@ on_read(void *arg, const struct gapi_result *result)
 static void
 start_read(struct gcs_read *r, int64_t when)
 {
-	char *range = xasprintf("Range: bytes=%llu-", (unsigned long long)r->at);
+	char *range = xasprintf("Range: bytes=%llu-", (unsigned long long)r->bytes.at);
 	/* Stored gzip comes as it is stored: unpacked on the way, a range would mean other bytes. */
-	const char *headers[] = {"Accept-Encoding: gzip", r->at > 0 ? range : NULL, NULL};
+	const char *headers[] = {"Accept-Encoding: gzip", r->bytes.at > 0 ? range : NULL, NULL};
 	struct gapi_spec spec = {.method = "GET", .url = r->url, .headers = headers, .what = WHAT_READ, .object = r->label,
 	    .timeout = STANDSTILL, .once = true, .on_data = on_piece, .when = when};
-	r->begun = false;
-	r->skip = 0;
+	ranged_begin(&r->bytes);
 	r->call = gapi_start(r->g, &spec, on_read, r);
 	free(range);
 }
 
 struct gcs_read *
-gcs_read_start(struct gapi *g, const char *bucket, struct str name, struct str generation, uint64_t size, gcs_read_data *data,
-    gcs_read_end *end, void *arg)
+gcs_read_start(struct gapi *g, const char *bucket, const struct gcs_item *item, ranged_data *data, gcs_read_end *end, void *arg)
 {
 	struct gcs_read *r = xcalloc(1, sizeof(*r));
 	struct buf url = BUF_INIT(64 * KIB);
-	*r = (struct gcs_read){.g = g, .size = size, .data = data, .end = end, .arg = arg};
-	r->label = xasprintf("gs://%s/%.*s", bucket, STR_ARG(name));
-	object_url(&url, g, bucket, name);
+	*r = (struct gcs_read){.g = g, .crc32c = str_dup(item->crc32c), .end = end, .arg = arg};
+	r->bytes = (struct ranged){.size = (uint64_t)item->size, .data = data, .arg = arg};
+	r->label = xasprintf("gs://%s/%.*s", bucket, STR_ARG(item->name));
+	object_url(&url, g, bucket, item->name);
 	buf_addz(&url, "?alt=media&generation=");
-	url_encode(&url, generation);
+	url_encode(&url, item->generation);
 	r->url = xstrdup(buf_cstr(&url));
 	buf_release(&url);
 	start_read(r, 0);

@@ -7,11 +7,13 @@
 
 #include "gapi.h"
 #include "json.h"
+#include "ranged.h"
 
 struct gcs_item {
 	struct str name;       /* decoded; borrowed until the callback returns */
 	struct str generation; /* digits */
 	struct str updated;    /* RFC 3339 */
+	struct str crc32c;     /* base64, as in listings; empty: it is not known */
 	int64_t size;
 };
 
@@ -31,17 +33,18 @@ struct gcs_listing *gcs_list(struct gapi *g, const char *bucket, struct str pref
 struct gcs_listing *gcs_stat(struct gapi *g, const char *bucket, struct str name, gcs_each *each, gcs_page *page, void *arg);
 void gcs_listing_cancel(struct gcs_listing *l);
 
-/* Takes bytes of the object, in order, each once: false where there is no room now; see gcs_read_resume. */
-typedef bool gcs_read_data(void *arg, struct str piece);
 /*
  * The end: e is NULL where all bytes came. ERR_TRANSIENT with *changed: the object is no longer the one that was listed.
  */
 typedef void gcs_read_end(void *arg, const struct err *e, bool changed);
 
 struct gcs_read;
-/* size: of the object; the strings are copied. The reader frees itself after `end`, which is called from the loop. */
-struct gcs_read *gcs_read_start(struct gapi *g, const char *bucket, struct str name, struct str generation, uint64_t size,
-    gcs_read_data *data, gcs_read_end *end, void *arg);
+/*
+ * What item says of an object, but for its time; all is copied. data: see gcs_read_resume. The reader frees itself after
+ * `end`, which is called from the loop.
+ */
+struct gcs_read *gcs_read_start(struct gapi *g, const char *bucket, const struct gcs_item *item, ranged_data *data,
+    gcs_read_end *end, void *arg);
 void gcs_read_resume(struct gcs_read *r);
 /* Ends it without `end`. */
 void gcs_read_cancel(struct gcs_read *r);

@@ -193,18 +193,6 @@ unquoted(struct str etag)
 	return etag;
 }
 
-/* "bytes A-B/TOTAL": false where it is not that. */
-static bool
-read_content_range(struct str s, int64_t *from, int64_t *total)
-{
-	if (!str_starts(s, STR("bytes ")))
-		return false;
-	s = str_skip(s, 6);
-	size_t dash = str_find(s, '-'), slash = str_find(s, '/');
-	return dash < s.n && slash < s.n && num_i64((struct str){s.p, dash}, from) &&
-	    num_i64(str_skip(s, slash + 1), total) && *from >= 0 && *total > *from;
-}
-
 static void ask_object(struct s3_listing *l);
 
 /* The object as its first byte's headers tell. */
@@ -223,7 +211,7 @@ on_object(void *arg, const struct s3_result *r)
 	if (e.class == ERR_NONE) {
 		struct str etag = unquoted(http_header(r->reply, "etag"));
 		bool sized = r->status == 206 ?
-		    read_content_range(http_header(r->reply, "content-range"), &from, &size) :
+		    ranged_parse(http_header(r->reply, "content-range"), &from, &size) :
 		    num_i64(http_header(r->reply, "content-length"), &size);
 		if (sized && size >= 0 && etag.n > 0 && str_find(etag, '"') == etag.n &&
 		    read_http_date(http_header(r->reply, "last-modified"), &modified))
@@ -267,12 +255,9 @@ struct s3_read {
 	struct s3_call *call;
 	char *bucket, *key, *etag, *label;
 	size_t key_len;
-	uint64_t at, size;   /* the next byte that is wanted; the object's end */
-	uint64_t skip;       /* bytes of the reply that came before */
-	bool begun;          /* the reply's headers were looked at */
-	bool other;          /* they are another object's, or another range's: nothing of it is taken */
+	struct ranged bytes;
+	bool changed;        /* a reply was of another object by that name */
 	struct retry retry;
-	gcs_read_data *data;
 	gcs_read_end *end;
 	void *arg;
 };
@@ -306,41 +291,19 @@ s3_read_resume(struct s3_read *r)
 		s3_resume(r->call);
 }
 
-/* A service may answer a range with the whole: what was read already is then passed over. */
-static void
-look_at_headers(struct s3_read *r, int status, struct str headers)
-{
-	struct str etag = unquoted(http_header_in(headers, "etag"));
-	int64_t from = 0, total = 0;
-	r->begun = true;
-	r->skip = status == 206 ? 0 : r->at;
-	r->other = (etag.n > 0 && !str_is(etag, r->etag)) ||
-	    (status == 206 && (!read_content_range(http_header_in(headers, "content-range"), &from, &total) ||
-	    (uint64_t)from != r->at || (uint64_t)total != r->size));
-}
-
 static bool
 on_piece(void *arg, int status, struct str headers, struct str piece)
 {
 	struct s3_read *r = arg;
-	if (!r->begun)
-		look_at_headers(r, status, headers);
-	if (r->other)
-		return true;
-	if (r->skip >= piece.n) {
-		r->skip -= piece.n;
-		return true;
+	struct str etag = unquoted(http_header_in(headers, "etag"));
+	if (!r->bytes.begun) {
+		r->bytes.other = !str_is(etag, r->etag);
+		r->changed = r->bytes.other && etag.n > 0;
 	}
-	struct str fresh = str_skip(piece, (size_t)r->skip);
-	if (fresh.n > r->size - r->at)
-		fresh.n = (size_t)(r->size - r->at);
-	if (fresh.n > 0 && !r->data(r->arg, fresh))
-		return false;
-	r->skip = 0;
-	r->at += fresh.n;
-	if (fresh.n > 0)
+	bool fresh, taken = ranged_piece(&r->bytes, status, headers, piece, &fresh);
+	if (fresh)
 		retry_reset(&r->retry);
-	return true;
+	return taken;
 }
 
 static void
@@ -363,9 +326,9 @@ go_on(struct s3_read *r, const struct s3_result *result, const struct err *why)
 	r->s->retries++;
 	double wait = (double)(when - now) / 1e6;
 	if (r->retry.attempts > 1)
-		log_warn("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->at, wait);
+		log_warn("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, wait);
 	else
-		log_debug("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->at, wait);
+		log_debug("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, wait);
 	start_read(r, when);
 }
 
@@ -376,7 +339,7 @@ finish_changed(struct s3_read *r)
 	err_set(&e, ERR_TRANSIENT,
 	    "cannot " WHAT_READ " '%s': it changed while it was being read, at byte %llu of %llu; "
 	    "it is read as it is now by the next run",
-	    r->label, (unsigned long long)r->at, (unsigned long long)r->size);
+	    r->label, (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
 	finish(r, &e, true);
 }
 
@@ -388,13 +351,14 @@ on_read(void *arg, const struct s3_result *result)
 	bool no_bucket = strcmp(result->said.code, "NoSuchBucket") == 0;
 	r->call = NULL;
 	if (result->status == 412 || result->status == 416 || (result->status == 404 && !no_bucket) ||
-	    r->other) {
+	    r->changed) {
 		finish_changed(r);
-	} else if (e.class == ERR_NONE && r->at == r->size) {
+	} else if (e.class == ERR_NONE && r->bytes.at == r->bytes.size) {
 		finish(r, NULL, false);
 	} else if (e.class == ERR_NONE) {
-		err_set(&e, ERR_TRANSIENT, "cannot " WHAT_READ " '%s': the reply ends at byte %llu of %llu",
-		    r->label, (unsigned long long)r->at, (unsigned long long)r->size);
+		err_set(&e, ERR_TRANSIENT, r->bytes.other ?
+		    "cannot " WHAT_READ " '%s': the reply is not the object from byte %llu of %llu" :
+		    "cannot " WHAT_READ " '%s': the reply ends at byte %llu of %llu", r->label, (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
 		go_on(r, result, &e);
 	} else if (e.class == ERR_TRANSIENT && result->reply != NULL) {
 		go_on(r, result, &e);
@@ -407,8 +371,8 @@ static void
 start_read(struct s3_read *r, int64_t when)
 {
 	char *match = xasprintf("If-Match: \"%s\"", r->etag);
-	char *range = xasprintf("Range: bytes=%llu-", (unsigned long long)r->at);
-	const char *headers[] = {match, r->at > 0 ? range : NULL, NULL};
+	char *range = xasprintf("Range: bytes=%llu-", (unsigned long long)r->bytes.at);
+	const char *headers[] = {match, r->bytes.at > 0 ? range : NULL, NULL};
 	struct s3_spec spec = {.bucket = r->bucket,
 	    .key = {r->key, r->key_len},
 	    .headers = headers,
@@ -417,28 +381,19 @@ start_read(struct s3_read *r, int64_t when)
 	    .once = true,
 	    .on_data = on_piece,
 	    .when = when};
-	r->begun = r->other = false;
-	r->skip = 0;
+	ranged_begin(&r->bytes);
 	r->call = s3_start(r->s, &spec, on_read, r);
 	free(match);
 	free(range);
 }
 
 struct s3_read *
-s3_read_start(struct s3 *s, const char *bucket, struct str key, struct str etag, uint64_t size,
-    gcs_read_data *data, gcs_read_end *end, void *arg)
+s3_read_start(struct s3 *s, const char *bucket, const struct gcs_item *item, ranged_data *data, gcs_read_end *end, void *arg)
 {
 	struct s3_read *r = xcalloc(1, sizeof(*r));
-	*r = (struct s3_read){.s = s,
-	    .bucket = xstrdup(bucket),
-	    .key = str_dup(key),
-	    .key_len = key.n,
-	    .etag = str_dup(etag),
-	    .label = s3_label(bucket, key),
-	    .size = size,
-	    .data = data,
-	    .end = end,
-	    .arg = arg};
+	*r = (struct s3_read){.s = s, .bucket = xstrdup(bucket), .key = str_dup(item->name), .key_len = item->name.n,
+	    .etag = str_dup(item->generation), .label = s3_label(bucket, item->name), .end = end, .arg = arg};
+	r->bytes = (struct ranged){.size = (uint64_t)item->size, .data = data, .arg = arg};
 	start_read(r, 0);
 	return r;
 }

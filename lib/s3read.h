@@ -24,8 +24,8 @@ void s3_listing_cancel(struct s3_listing *l);
 
 struct s3_read;
 /* As gcs_read_start. */
-struct s3_read *s3_read_start(struct s3 *s, const char *bucket, struct str key, struct str etag,
-    uint64_t size, gcs_read_data *data, gcs_read_end *end, void *arg);
+struct s3_read *s3_read_start(struct s3 *s, const char *bucket, const struct gcs_item *item, ranged_data *data,
+    gcs_read_end *end, void *arg);
 void s3_read_resume(struct s3_read *r);
 void s3_read_cancel(struct s3_read *r);
 

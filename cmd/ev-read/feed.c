@@ -23,7 +23,7 @@ failed(struct feed *f, int cause)
 static void
 changed(struct feed *f)
 {
-	f->ended = f->changed = true;
+	f->ended = true;
 	err_set(&f->err, ERR_TRANSIENT, "cannot read '%s': it changed while it was being read; it is read as it is now by the "
 	    "next run", f->o->url);
 }
@@ -84,7 +84,7 @@ on_end(void *arg, const struct err *e, bool was_changed)
 	f->gcs = NULL;
 	f->s3 = NULL;
 	f->ended = true;
-	f->changed = was_changed;
+	(void)was_changed;
 	if (e != NULL)
 		f->err = *e;
 }
@@ -95,11 +95,12 @@ open_remote(struct feed *f)
 	struct str s = str_skip(str_of(f->o->url), 5);
 	size_t n = str_find(s, '/');
 	char *bucket = str_dup((struct str){s.p, n});
-	struct str name = str_skip(s, n + 1), generation = str_of(f->o->generation);
+	struct gcs_item item = {.name = str_skip(s, n + 1), .generation = str_of(f->o->generation),
+	    .crc32c = str_of(f->o->crc32c), .size = (int64_t)f->o->size};
 	if (f->o->place == PLACE_S3)
-		f->s3 = s3_read_start(&f->r->s3, bucket, name, generation, f->o->size, on_data, on_end, f);
+		f->s3 = s3_read_start(&f->r->s3, bucket, &item, on_data, on_end, f);
 	else
-		f->gcs = gcs_read_start(&f->r->gcs, bucket, name, generation, f->o->size, on_data, on_end, f);
+		f->gcs = gcs_read_start(&f->r->gcs, bucket, &item, on_data, on_end, f);
 	free(bucket);
 }
 

@@ -48,6 +48,7 @@ object_free(struct object *o)
 	free(o->url);
 	free(o->generation);
 	free(o->updated);
+	free(o->crc32c);
 	free(o);
 }
 
@@ -330,6 +331,7 @@ on_item(void *arg, const struct gcs_item *item)
 	o->url = xasprintf("%s://%s/%.*s", t->place == PLACE_S3 ? "s3" : "gs", t->bucket, STR_ARG(item->name));
 	o->generation = str_dup(item->generation);
 	o->updated = str_dup(item->updated);
+	o->crc32c = str_dup(item->crc32c);
 	o->size = (uint64_t)item->size;
 	add_object(r, o);
 }

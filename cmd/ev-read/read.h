@@ -55,6 +55,7 @@ struct object {
 	char *url;           /* as given or listed */
 	char *generation;
 	char *updated;       /* RFC 3339 */
+	char *crc32c;        /* as listed; NULL: not known */
 	uint64_t size;       /* stored; 0 for a pipe */
 	struct source *source; /* once its reading has begun */
 	struct feed *feed;     /* once its bytes are asked for */
@@ -180,7 +181,6 @@ struct feed {
 	size_t used;   /* of raw */
 	bool paused, ended;
 	struct err err; /* why it ended, class ERR_NONE: whole */
-	bool changed;
 };
 void feed_start(struct read *r, struct object *o);
 /* Bytes that wait; reads a local file. Empty: none now, or the end. */

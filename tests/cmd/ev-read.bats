@@ -505,3 +505,26 @@ receipts_by_source() {
 	run -66 ev-read d/
 	[[ $output == *"give 'd/**'"* ]]
 }
+
+@test "bug: a reply that was not the object was joined to it" {
+	start_emu
+	put "$DATA/orders.ndjson" in/o
+	garbage='{"path":"/storage/v1/b/*/o/in%2Fo","garbage":true,"times":1}'
+	# the first reply, and one that goes on
+	for faults in "$garbage" '{"path":"/storage/v1/b/*/o/in%2Fo","truncate":100,"times":1},'"$garbage"; do
+		faults "$faults"
+		ev-read 'gs://test-events-output/in/*' 2>err >got || { cat err; head -c 600 got; false; }
+		jq -r '.data | @base64d' got | cmp - "$DATA/orders.ndjson"
+	done
+	faults ''
+	# whole replies of other bytes: what came cannot be taken back, but the object is not done
+	printf X | dd of="$EMU_DIR/storage/test-events-output/in/o" bs=1 seek=5000 conv=notrunc status=none
+	mkfifo acks
+	in_background bash -c 'exec ev-read --acks acks --journal j "gs://test-events-output/in/*" >got 2>err'
+	exec 8>acks
+	exec 8>&-
+	status_of "$PID" 10
+	[ "$STATUS" = 75 ]
+	grep 'what came is not the object, whose crc32c is' err
+	[ "$(wc -l <j)" = 1 ]
+}
