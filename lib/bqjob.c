@@ -9,8 +9,8 @@
 
 #define CALL_TIMEOUT SECONDS(60)
 #define URL_MAX (16 * KIB)
-/* A job with 10,000 URIs may take 10 MB of a page, which has to fit LIMIT_REPLY. */
-#define PAGE_JOBS 5
+/* Of a list, at first: a job with 10,000 URIs takes up to 10 MB, and a page has to fit LIMIT_REPLY. */
+#define PAGE_JOBS 100
 
 static void
 jobs_url(struct buf *url, const struct gapi *g, const char *project)
@@ -69,19 +69,13 @@ write_job(struct buf *body, const struct bqjob_place *at, const struct bqjob_loa
 }
 
 struct gapi_call *
-bqjob_insert(
-    struct gapi *g, const struct bqjob_place *at, const struct bqjob_load *load, gapi_done *done, void *arg)
+bqjob_insert(struct gapi *g, const struct bqjob_place *at, const struct bqjob_load *load, gapi_done *done, void *arg)
 {
 	struct buf body = BUF_INIT(LIMIT_LINE), url = BUF_INIT(URL_MAX);
 	jobs_url(&url, g, at->project);
 	write_job(&body, at, load);
-	struct gapi_spec spec = {.method = "POST",
-	    .url = buf_cstr(&url),
-	    .body = &body,
-	    .what = "submit load job",
-	    .object = load->id,
-	    .timeout = CALL_TIMEOUT,
-	    .accept = 409};
+	struct gapi_spec spec = {.method = "POST", .url = buf_cstr(&url), .body = &body, .what = "submit load job",
+	    .object = load->id, .timeout = CALL_TIMEOUT, .accept = 409};
 	struct gapi_call *call = gapi_start(g, &spec, done, arg);
 	buf_release(&url);
 	buf_release(&body);
@@ -97,12 +91,8 @@ bqjob_get(struct gapi *g, const struct bqjob_place *at, const char *id, gapi_don
 	url_encode(&url, str_of(id));
 	buf_addz(&url, "?location=");
 	url_encode(&url, str_of(at->location));
-	struct gapi_spec spec = {.method = "GET",
-	    .url = buf_cstr(&url),
-	    .what = "ask for load job",
-	    .object = id,
-	    .timeout = CALL_TIMEOUT,
-	    .accept = 404};
+	struct gapi_spec spec = {.method = "GET", .url = buf_cstr(&url), .what = "ask for load job", .object = id,
+	    .timeout = CALL_TIMEOUT, .accept = 404};
 	struct gapi_call *call = gapi_start(g, &spec, done, arg);
 	buf_release(&url);
 	return call;
@@ -121,25 +111,25 @@ read_error(const struct json *j, uint32_t t, struct buf *scratch)
 static int
 read_job(const struct json *j, uint32_t t, struct bqjob *job, struct buf *scratch, struct err *e)
 {
-	uint32_t status = json_get(j, t, "status"), error = json_get(j, status, "errorResult");
-	uint32_t load = json_get(j, json_get(j, t, "configuration"), "load");
+	uint32_t status = json_get(j, t, "status"), error = json_get(j, status, "errorResult"),
+	    load = json_get(j, json_get(j, t, "configuration"), "load"), statistics = json_get(j, t, "statistics");
 	struct str state = json_text(j, json_get(j, status, "state"));
 	buf_reset(scratch, scratch->cap);
 	buf_room(scratch, j->tok[t].len);
-	*job = (struct bqjob){
-	    .id = json_string(j, json_get(j, json_get(j, t, "jobReference"), "jobId"), scratch),
-	    .ended = str_is(state, "DONE"),
-	    .failed = json_is(j, error, JSON_OBJECT),
-	    .rows = -1,
+	*job = (struct bqjob){.id = json_string(j, json_get(j, json_get(j, t, "jobReference"), "jobId"), scratch),
+	    .ended = str_is(state, "DONE"), .failed = json_is(j, error, JSON_OBJECT),
 	    .table = json_string(j, json_get(j, json_get(j, load, "destinationTable"), "tableId"), scratch),
 	    .uris = json_get(j, load, "sourceUris")};
 	if (job->id.n == 0 || state.n == 0)
 		return err_set(e, ERR_TRANSIENT, "cannot understand a job: it has no id or no state");
 	if (job->failed)
 		job->error = read_error(j, error, scratch);
-	if (!json_i64(
-		j, json_get(j, json_get(j, json_get(j, t, "statistics"), "load"), "outputRows"), &job->rows))
+	if (!json_i64(j, json_get(j, json_get(j, statistics, "load"), "outputRows"), &job->rows))
 		job->rows = -1;
+	if (!json_i64(j, json_get(j, statistics, "creationTime"), &job->created) || job->created < 0 ||
+	    job->created > INT64_MAX / 1000)
+		job->created = 0;
+	job->created *= 1000;
 	return 0;
 }
 
@@ -157,8 +147,8 @@ bqjob_read(struct json *j, struct str body, void (*told)(void *arg, const struct
 	if (read_job(j, 0, &job, &scratch, e) < 0)
 		goto out;
 	uint32_t errors = json_get(j, json_get(j, 0, "status"), "errors");
-	for (uint32_t t = json_first(errors);
-	     job.failed && json_is(j, errors, JSON_ARRAY) && t < json_end(j, errors); t = j->tok[t].next) {
+	bool listed = job.failed && json_is(j, errors, JSON_ARRAY);
+	for (uint32_t t = json_first(errors); listed && t < json_end(j, errors); t = j->tok[t].next) {
 		buf_reset(&texts, texts.cap);
 		buf_room(&texts, j->tok[t].len);
 		struct bqjob_error error = read_error(j, t, &texts);
@@ -209,8 +199,7 @@ bqjob_location(struct gapi *g, const char *project, const char *dataset, struct 
 	if (json_parse(&j, buf_str(&reply)) == JSON_OK)
 		location = json_dup(&j, json_get(&j, 0, "location"));
 	if (location == NULL)
-		err_set(e, ERR_TRANSIENT, "cannot read dataset '%s': the reply tells no location",
-		    buf_cstr(&object));
+		err_set(e, ERR_TRANSIENT, "cannot read dataset '%s': the reply tells no location", buf_cstr(&object));
 out:
 	json_release(&j);
 	buf_release(&url);
@@ -221,9 +210,7 @@ out:
 
 /* One page: 1 where another follows, whose token is then in *token. */
 static int
-read_page(struct json *j, struct str body, struct buf *token,
-    int (*each)(void *arg, const struct json *j, const struct bqjob *job, struct err *e), void *arg,
-    struct err *e)
+read_page(struct json *j, struct str body, struct buf *token, bqjob_each *each, void *arg, struct err *e)
 {
 	struct buf scratch = BUF_INIT(LIMIT_REPLY);
 	struct bqjob job;
@@ -233,8 +220,8 @@ read_page(struct json *j, struct str body, struct buf *token,
 		goto out;
 	}
 	uint32_t list = json_get(j, 0, "jobs"), next = json_get(j, 0, "nextPageToken");
-	for (uint32_t t = json_first(list); json_is(j, list, JSON_ARRAY) && t < json_end(j, list);
-	     t = j->tok[t].next) {
+	bool some = json_is(j, list, JSON_ARRAY);
+	for (uint32_t t = json_first(list); some && t < json_end(j, list); t = j->tok[t].next) {
 		if (read_job(j, t, &job, &scratch, e) < 0 || each(arg, j, &job, e) < 0)
 			goto out;
 	}
@@ -247,35 +234,53 @@ out:
 	return rc;
 }
 
-int
-bqjob_list(struct gapi *g, const char *project, int64_t since,
-    int (*each)(void *arg, const struct json *j, const struct bqjob *job, struct err *e), void *arg,
-    int *status, struct err *e)
+/* A reply of 2xx that is an error is one that was too large: with fewer jobs it may not be, again it would. */
+static int
+ask_page(struct gapi *g, const char *project, int64_t since, struct str token, unsigned *jobs, struct buf *reply, int *status,
+    struct err *e)
 {
-	struct buf url = BUF_INIT(URL_MAX), token = BUF_INIT(4 * KIB), reply = BUF_INIT(LIMIT_REPLY);
-	struct json j = {0};
-	int rc = 1;
-	while (rc == 1) {
+	struct buf url = BUF_INIT(URL_MAX);
+	bool once = true;
+	int rc;
+	for (;;) {
 		buf_reset(&url, URL_MAX);
-		buf_reset(&reply, 1 * MIB);
+		buf_reset(reply, 1 * MIB);
 		jobs_url(&url, g, project);
-		buf_addf(&url, "?projection=full&maxResults=%d&minCreationTime=%lld", PAGE_JOBS,
-		    (long long)(since / 1000));
+		buf_addf(&url, "?projection=full&maxResults=%u&minCreationTime=%lld", *jobs, (long long)(since / 1000));
 		if (token.n > 0) {
 			buf_addz(&url, "&pageToken=");
-			url_encode(&url, buf_str(&token));
+			url_encode(&url, token);
 		}
-		struct gapi_spec spec = {.method = "GET",
-		    .url = buf_cstr(&url),
-		    .what = "list the load jobs of",
-		    .object = project,
-		    .timeout = CALL_TIMEOUT};
-		rc = gapi_sync(g, &spec, &reply, status, e);
+		struct gapi_spec spec = {.method = "GET", .url = buf_cstr(&url), .what = "list the load jobs of",
+		    .object = project, .timeout = CALL_TIMEOUT, .once = once};
+		rc = gapi_sync(g, &spec, reply, status, e);
+		bool large = rc < 0 && *status / 100 == 2 && *jobs > 1;
+		if (rc == 0 || (!large && !once))
+			break;
+		once = large;
+		*jobs = large ? *jobs / 2 : *jobs;
+	}
+	buf_release(&url);
+	return rc;
+}
+
+int
+bqjob_list(struct gapi *g, const char *project, int64_t since, bqjob_each *each, void *arg, int *refused, struct err *e)
+{
+	struct buf token = BUF_INIT(4 * KIB), reply = BUF_INIT(LIMIT_REPLY);
+	struct json j = {0};
+	unsigned jobs = PAGE_JOBS;
+	int rc = 1, status;
+	*refused = 0;
+	while (rc == 1) {
+		bool first = token.n == 0;
+		rc = ask_page(g, project, since, buf_str(&token), &jobs, &reply, &status, e);
 		if (rc == 0)
 			rc = read_page(&j, buf_str(&reply), &token, each, arg, e);
+		else if (first)
+			*refused = status;
 	}
 	json_release(&j);
-	buf_release(&url);
 	buf_release(&token);
 	buf_release(&reply);
 	return rc;

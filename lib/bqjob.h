@@ -25,13 +25,11 @@ struct bqjob_load {
 	bool ignore_unknown; /* members that are no column of the table */
 };
 
-/* Appends rows of newline-delimited JSON to a table that is there. A result's status is 200, or 409 where the
- * id is taken. */
+/* Appends rows of newline-delimited JSON to a table that is there. A result's status is 200, or 409: the id is taken. */
 struct gapi_call *bqjob_insert(struct gapi *g, const struct bqjob_place *at, const struct bqjob_load *load,
     gapi_done *done, void *arg);
 /* A result's status is 200, or 404 where there is no such job. */
-struct gapi_call *bqjob_get(
-    struct gapi *g, const struct bqjob_place *at, const char *id, gapi_done *done, void *arg);
+struct gapi_call *bqjob_get(struct gapi *g, const struct bqjob_place *at, const char *id, gapi_done *done, void *arg);
 
 struct bqjob_error {
 	struct str reason, location, message; /* "invalid", "gs://...", what is wrong; "" where absent */
@@ -44,6 +42,7 @@ struct bqjob {
 	bool failed;          /* and with what: */
 	struct bqjob_error error;
 	int64_t rows;         /* that were stored; -1: not told */
+	int64_t created;      /* microseconds since 1970; 0: not told */
 	struct str table;     /* tableId of its destination */
 	uint32_t uris;        /* the token of its sourceUris, or JSON_NONE */
 };
@@ -56,19 +55,18 @@ typedef void bqjob_each_error(void *arg, const struct bqjob_error *error);
 int bqjob_read(struct json *j, struct str body, void (*told)(void *arg, const struct bqjob *job),
     bqjob_each_error *each, void *arg, struct err *e);
 
-/* What a failed job means for its data: ERR_TRANSIENT, ERR_QUOTA, ERR_AUTH; ERR_INPUT: the data; else
- * ERR_PERMANENT. */
+/* What a failed job means for its data: ERR_TRANSIENT, ERR_QUOTA, ERR_AUTH; ERR_INPUT: the data; else ERR_PERMANENT. */
 enum err_class bqjob_class(struct str reason);
 
 /* The location of the dataset, to be freed by the caller; NULL with e filled. */
 char *bqjob_location(struct gapi *g, const char *project, const char *dataset, struct err *e);
 
+/* One job of a list; j holds its URIs. -1 with e filled ends the listing. */
+typedef int bqjob_each(void *arg, const struct json *j, const struct bqjob *job, struct err *e);
 /*
- * Calls each(arg, j, job) for the jobs that this account has created since `since` (microseconds since 1970),
- * newest first. -1 with e filled; *status is then HTTP's.
+ * Calls each(arg, j, job) for the jobs that this account has created since `since` (microseconds since 1970), newest
+ * first. -1 with e filled; *refused is then HTTP's status where the first page was refused, and 0 otherwise.
  */
-int bqjob_list(struct gapi *g, const char *project, int64_t since,
-    int (*each)(void *arg, const struct json *j, const struct bqjob *job, struct err *e), void *arg,
-    int *status, struct err *e);
+int bqjob_list(struct gapi *g, const char *project, int64_t since, bqjob_each *each, void *arg, int *refused, struct err *e);
 
 #endif

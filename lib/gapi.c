@@ -467,23 +467,19 @@ on_sync(void *arg, const struct gapi_result *r)
 		buf_adds(s->out, r->reply->body);
 }
 
-int
-gapi_sync(struct gapi *g, const struct gapi_spec *spec, struct buf *out, int *status, struct err *e)
+/*
+ * Until it is true, or with NULL until no call is left. A start check that never ends helps nobody: a supervisor starts us
+ * again.
+ */
+static void
+run_until(struct gapi *g, const bool *ended)
 {
 	static struct pollset set;
-	struct err mine = {0};
-	struct sync s = {.out = out, .e = e != NULL ? e : &mine};
 	struct stage_net net = http_net(g->http);
 	int64_t patience = g->patience;
-	/* A start check that never ends helps nobody: a supervisor starts us again. */
 	if (patience == 0 || patience > SECONDS(60))
 		g->patience = SECONDS(60);
-	s.e->class = ERR_NONE;
-	struct gapi_spec quick = *spec;
-	if (quick.timeout == 0)
-		quick.timeout = SYNC_TIMEOUT;
-	gapi_start(g, &quick, on_sync, &s);
-	while (!s.ended) {
+	while (ended != NULL ? !*ended : g->active > 0) {
 		set.n = 0;
 		set.wake = gapi_turn(g, clock_now());
 		net.fill(net.ctx, &set);
@@ -492,6 +488,25 @@ gapi_sync(struct gapi *g, const struct gapi_spec *spec, struct buf *out, int *st
 		net.ready(net.ctx, &set);
 	}
 	g->patience = patience;
+}
+
+void
+gapi_wait(struct gapi *g)
+{
+	run_until(g, NULL);
+}
+
+int
+gapi_sync(struct gapi *g, const struct gapi_spec *spec, struct buf *out, int *status, struct err *e)
+{
+	struct err mine = {0};
+	struct sync s = {.out = out, .e = e != NULL ? e : &mine};
+	s.e->class = ERR_NONE;
+	struct gapi_spec quick = *spec;
+	if (quick.timeout == 0)
+		quick.timeout = SYNC_TIMEOUT;
+	gapi_start(g, &quick, on_sync, &s);
+	run_until(g, &s.ended);
 	if (status != NULL)
 		*status = s.status;
 	return s.e->class == ERR_NONE ? 0 : -1;

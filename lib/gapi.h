@@ -88,11 +88,13 @@ void gapi_resume(struct gapi_call *c);
 /* Starts the tries that are due at `now`; returns when the next one is (CLOCK_NEVER: none). Once a turn. */
 int64_t gapi_turn(struct gapi *g, int64_t now);
 /*
- * Runs a call to its end by itself, for start checks before the stage's loop; a try without a time-out of its own
- * has 15 s. The reply's body is appended to out
- * (may be NULL). -1 with e filled on any failure. *status may be NULL.
+ * Runs a call to its end by itself, for start checks before the stage's loop; a try without a time-out of its own has
+ * 15 s, and patience is 60 s at most. The reply's body is appended to out (may be NULL). -1 with e filled on any failure.
+ * *status may be NULL.
  */
 int gapi_sync(struct gapi *g, const struct gapi_spec *spec, struct buf *out, int *status, struct err *e);
+/* The same for calls that were started, several at once: runs until none is left. */
+void gapi_wait(struct gapi *g);
 /*
  * Asks testIamPermissions at url for the permissions (a NULL-ended list). -1 where one is missing (ERR_AUTH, named) or
  * the object is not there; a 501 is tolerated (emulators). Cloud Storage asks by GET.

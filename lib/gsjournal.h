@@ -4,6 +4,9 @@
  * Each piece is an object, PREFIX/00000000, PREFIX/00000001, ..., made with ifGenerationMatch=0 and never changed. So two
  * runs cannot both go on with one journal: the second to write a piece is refused, and ends. Its account needs to create
  * and to read objects.
+ *
+ * Pieces are read several at once. Whoever has read the pieces from 256 * K on to 256 * K + 255 makes them one object
+ * more, PREFIX/pack-K, which the next one reads in their place: what is never changed can be copied by anyone, any time.
  */
 #ifndef EVPIPE_GSJOURNAL_H
 #define EVPIPE_GSJOURNAL_H
@@ -16,6 +19,7 @@ struct gsjournal {
 	struct gapi storage;
 	char *bucket, *prefix;
 	const char *url;      /* borrowed; for messages */
+	struct buf group;     /* private: the pieces read since the last that are a pack */
 };
 
 bool gsjournal_is(const char *path);

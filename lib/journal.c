@@ -138,14 +138,13 @@ load_pieces(struct loading *l, struct err *e)
 	struct journal *j = l->j;
 	struct buf b = BUF_INIT(WAITING_MAX);
 	int rc;
-	while ((rc = j->medium.read(j->medium.ctx, j->pieces, &b, e)) == 0 && b.n > 0) {
+	while ((rc = j->medium.read(j->medium.ctx, &j->pieces, &b, e)) == 0 && b.n > 0) {
 		if ((rc = take_lines(l, &b, e)) < 0)
 			break;
 		if (b.n > 0) {
 			rc = err_set(e, ERR_INPUT, "cannot use '%s' as a journal: something else is in it", j->path);
 			break;
 		}
-		j->pieces++;
 	}
 	buf_release(&b);
 	return rc;

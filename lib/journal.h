@@ -19,8 +19,11 @@
 
 /* Another place than a file. A piece is what one journal_sync writes: whole lines. -1 with e filled ends the matter. */
 struct journal_medium {
-	/* Appends piece n (0, 1, ...) to out; nothing where there is none, which ends the reading. */
-	int (*read)(void *ctx, uint64_t n, struct buf *out, struct err *e);
+	/*
+	 * Appends piece *n (0, 1, ...) to out, or several from there on, and moves *n behind them; nothing where there is none,
+	 * which ends the reading.
+	 */
+	int (*read)(void *ctx, uint64_t *n, struct buf *out, struct err *e);
 	/* Keeps piece n; ERR_TRANSIENT where another run has written it. */
 	int (*write)(void *ctx, uint64_t n, struct str lines, struct err *e);
 	void *ctx;

@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "digest.h"
+#include "log.h"
 #include "receipt.h"
 #include "record.h"
 #include "utf8.h"
 #include "xalloc.h"
 
 #define INPUT_NAME "standard input"
-#define URL_LENGTH_MAX 2048 /* gs://, a bucket of at most 222 and a name of at most 1,024 bytes */
 #define ADVICE "pipe gcs-put --objects into bq-load"
 
 /* An object line (records(5)). Views live until the next line. */
@@ -40,22 +40,33 @@ object_new(struct load *ld, struct str url)
 	struct object *o = xcalloc(1, sizeof(*o));
 	o->url = str_dup(url);
 	o->known = known_get(ld, url);
-	o->known->state = KNOWN_WAITING;
 	o->known->object = o;
 	ld->held++;
 	return o;
 }
 
 void
-object_free(struct object *o)
+object_free(struct load *ld, struct object *o)
 {
 	for (struct payee *p = o->payees, *next; p != NULL; p = next) {
 		next = p->next;
 		free(p->source);
 		free(p);
 	}
+	if (o->known->object == o)
+		o->known->object = NULL;
+	ld->held--;
 	free(o->url);
 	free(o);
+}
+
+void
+objects_free(struct load *ld, struct object *first)
+{
+	for (struct object *o = first, *next; o != NULL; o = next) {
+		next = o->next;
+		object_free(ld, o);
+	}
 }
 
 static void
@@ -92,8 +103,7 @@ static int
 number(const struct json *j, const char *name, int64_t least, int64_t *out, struct err *e)
 {
 	if (!json_i64(j, json_get(j, 0, name), out) || *out < least)
-		return err_set(
-		    e, ERR_INPUT, "its member '%s' is no number from %lld up", name, (long long)least);
+		return err_set(e, ERR_INPUT, "its member '%s' is no number from %lld up", name, (long long)least);
 	return 0;
 }
 
@@ -107,8 +117,7 @@ check_url(struct str url, struct err *e)
 		return err_set(e, ERR_INPUT, "its member 'object' is no gs://BUCKET/NAME");
 	for (size_t i = 0; i < url.n; i++) {
 		if (url.p[i] == '*' || (unsigned char)url.p[i] < 0x20 || url.p[i] == 0x7f)
-			return err_set(
-			    e, ERR_INPUT, "its member 'object' holds an asterisk or a control character");
+			return err_set(e, ERR_INPUT, "its member 'object' holds an asterisk or a control character");
 	}
 	return 0;
 }
@@ -140,10 +149,8 @@ table_of(struct load *ld, struct str name, struct err *e)
 	const struct schema_table *t = schema_by_table(&ld->schema, name);
 	if (t != NULL)
 		return &ld->tables[t - ld->schema.tables];
-	err_set(e, ERR_CONFIG,
-	    "its table '%.*s' is not in schemas.json: the stages have different schemas; give all the "
-	    "same --schemas",
-	    (int)utf8_cut(name, 128), name.p);
+	err_set(e, ERR_CONFIG, "its table '%.*s' is not in schemas.json: the stages have different schemas; give all the "
+	    "same --schemas", (int)utf8_cut(name, 128), name.p);
 	return NULL;
 }
 
@@ -185,10 +192,14 @@ take(struct load *ld, struct buf *text, struct err *e)
 		return -1;
 	struct known *k = known_get(ld, x.url);
 	ld->tally.in++;
-	if (k->state == KNOWN_LOADED) {
+	if (k->lacked && ld->nfound > 0) {
+		log_warn("'%s' lacked %u load jobs that BigQuery knows of; they were added", ld->o.journal, ld->nfound);
+		ld->nfound = 0;
+	}
+	if (k->loaded) {
 		ld->nexisted++;
 		pay(ld, x.source, (uint64_t)x.rows);
-	} else if (k->state == KNOWN_WAITING) {
+	} else if (k->object != NULL) {
 		owe(k->object, &x);
 	} else {
 		collect(ld, t, &x);
@@ -205,8 +216,7 @@ input_line(struct load *ld, const struct line *l, struct err *e)
 	if (rc == 0)
 		ld->torn = true;
 	if (rc > 0 && r.kind != RECORD_OBJECT)
-		rc = err_set(e, ERR_INPUT,
-		    "cannot use line %llu of '" INPUT_NAME "': it is %s, not an object line; " ADVICE,
+		rc = err_set(e, ERR_INPUT, "cannot use line %llu of '" INPUT_NAME "': it is %s, not an object line; " ADVICE,
 		    (unsigned long long)l->number, record_kind_name(r.kind));
 	else if (rc > 0 && (rc = take(ld, &text, e)) < 0)
 		err_wrap(e, "cannot use line %llu of '" INPUT_NAME "'", (unsigned long long)l->number);

@@ -12,6 +12,9 @@
 #define ASK_FIRST MILLIS(200) /* after the submission; then half as much more each time ... */
 #define ASK_MOST SECONDS(10)  /* ... up to this */
 #define LOST_MAX 3
+/* Of the jobs a table may have, the last few are for the ends of input and for further attempts. */
+#define HOLD_AT(max) ((max) - (max) / 30)
+#define DAY_QUOTA_WAIT SECONDS(300) /* before a table is tried again that had all the jobs of a day */
 
 struct job *
 job_new(struct load *ld, struct table *t)
@@ -35,15 +38,6 @@ job_add(struct job *j, struct object *o)
 	j->attempt = attempts > j->attempt ? attempts : j->attempt;
 }
 
-static void
-free_objects(struct object *o)
-{
-	for (struct object *next; o != NULL; o = next) {
-		next = o->next;
-		object_free(o);
-	}
-}
-
 void
 job_free(struct job *j)
 {
@@ -51,8 +45,8 @@ job_free(struct job *j)
 		return;
 	if (j->call != NULL)
 		gapi_cancel(j->call);
-	free_objects(j->first);
-	free_objects(j->blamed);
+	objects_free(j->load, j->first);
+	objects_free(j->load, j->blamed);
 	free(j->id);
 	free(j);
 }
@@ -118,35 +112,60 @@ job_close(struct job *j)
 }
 
 void
-job_resume(struct job *j, struct str id)
+job_resume(struct job *j, struct str id, bool found)
 {
 	j->step = JOB_ASK;
 	j->id = str_dup(id);
 	j->written = true;
+	j->found = found;
 	j->wait = ASK_FIRST;
 	enlist(j);
+}
+
+void
+job_drop(struct job *j)
+{
+	struct load *ld = j->load;
+	struct job **at = &ld->jobs;
+	while (*at != j)
+		at = &(*at)->next;
+	*at = j->next;
+	if (j->next == NULL)
+		ld->last_job = at;
+	job_free(j);
 }
 
 /* ---- the end of a job ---- */
 
 static void
-done(struct job *j, struct err *e)
+take_out(struct job *j, const struct object *o)
+{
+	struct object **at = &j->first;
+	while (*at != o)
+		at = &(*at)->next;
+	*at = o->next;
+	if (j->last == &o->next)
+		j->last = at;
+	j->n--;
+	j->bytes -= o->bytes;
+	j->text -= strlen(o->url) + 3;
+}
+
+static void
+done(struct job *j)
 {
 	struct load *ld = j->load;
-	if (book_done(ld, j->id, e) < 0) {
-		load_stop(ld, e);
+	struct err e;
+	if (book_end(ld, j->id, false, &e) < 0) {
+		load_stop(ld, &e);
 		return;
 	}
-	for (struct object *o = j->first, *next; o != NULL; o = next) {
-		next = o->next;
+	for (struct object *o; (o = j->first) != NULL;) {
+		take_out(j, o);
 		object_pay(ld, o);
-		o->known->state = KNOWN_LOADED;
-		o->known->object = NULL;
-		object_free(o);
-		ld->held--;
+		o->known->loaded = true;
+		object_free(ld, o);
 	}
-	j->first = NULL;
-	j->n = 0;
 }
 
 static void
@@ -154,31 +173,28 @@ on_done(struct job *j, const struct bqjob *job)
 {
 	struct load *ld = j->load;
 	struct err e;
-	bool told = true; /* by lines of this run */
+	bool told = true; /* by lines */
 	uint64_t rows = 0;
 	for (const struct object *o = j->first; o != NULL; o = o->next) {
 		told = told && o->rows > 0;
 		rows += o->rows;
 	}
 	if (told && job->rows >= 0 && (uint64_t)job->rows != rows) {
-		err_set(&e, ERR_BUG,
-		    "cannot account for load job '%s': its objects have %" PRIu64
-		    " rows, and BigQuery stored "
-		    "%" PRId64 " in '%s:%s.%s'; look at both before anything is loaded again",
-		    j->id, rows, job->rows, ld->project, ld->dataset, j->table->name);
+		err_set(&e, ERR_BUG, "cannot account for load job '%s': its objects have %" PRIu64 " rows, and BigQuery stored "
+		    "%" PRId64 " in '%s:%s.%s'; look at both, and when they are right append {\"done\":\"%s\"} to the journal",
+		    j->id, rows, job->rows, ld->project, ld->dataset, j->table->name, j->id);
 		load_stop(ld, &e);
 		return;
 	}
 	rows = job->rows >= 0 ? (uint64_t)job->rows : rows;
 	ld->njobs++;
 	ld->nrows += rows;
-	log_info("load job '%s' has ended: %zu objects, %" PRIu64 " rows in '%s:%s.%s'", j->id, j->n, rows,
-	    ld->project, ld->dataset, j->table->name);
-	done(j, &e);
+	log_info("load job '%s' has ended: %zu objects, %" PRIu64 " rows in '%s:%s.%s'", j->id, j->n, rows, ld->project,
+	    ld->dataset, j->table->name);
+	done(j);
 }
 
-/* The object that an error names, by its location or in its message ("... File: gs://b/o"). The longest that
- * fits. */
+/* The object that an error names, by its location or in its message ("... File: gs://b/o"). The longest that fits. */
 static struct object *
 named_in(struct object *among, struct str text)
 {
@@ -206,26 +222,11 @@ named_by(struct object *among, const struct bqjob_error *error)
 	return o != NULL ? o : named_in(among, error->message);
 }
 
-static void
-take_out(struct job *j, const struct object *o)
-{
-	struct object **at = &j->first;
-	while (*at != o)
-		at = &(*at)->next;
-	*at = o->next;
-	if (j->last == &o->next)
-		j->last = at;
-	j->n--;
-	j->bytes -= o->bytes;
-	j->text -= strlen(o->url) + 3;
-}
-
 /* The message as far as it holds no value of a row. */
 static struct str
 without_value(struct str s)
 {
-	static const struct str marks[] = {
-	    STR("; Value:"), STR(" Value:"), STR("Could not parse"), STR("(bad value)")};
+	static const struct str marks[] = {STR("; Value:"), STR(" Value:"), STR("Could not parse"), STR("(bad value)")};
 	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
 		const char *p = memmem(s.p, s.n, marks[i].p, marks[i].n);
 		if (p != NULL)
@@ -234,12 +235,22 @@ without_value(struct str s)
 	return s;
 }
 
+/* Nobody has asked for any of its objects yet, and it may be another run's. */
+static bool
+is_foreign(const struct job *j)
+{
+	const struct object *o = j->found ? j->first : NULL;
+	while (o != NULL && o->payees == NULL)
+		o = o->next;
+	return j->found && o == NULL && j->blamed == NULL;
+}
+
 static void
 on_error(void *arg, const struct bqjob_error *error)
 {
 	struct job *j = arg;
 	struct str message = without_value(error->message);
-	if (bqjob_class(error->reason) != ERR_INPUT)
+	if (bqjob_class(error->reason) != ERR_INPUT || is_foreign(j))
 		return;
 	struct object *o = named_by(j->first, error);
 	if (o != NULL) {
@@ -257,11 +268,10 @@ on_error(void *arg, const struct bqjob_error *error)
 		log_error("cannot load line %" PRIu64 " of '%s' into '%s': %.*s (%.*s)", line, o->url, j->table->name,
 		    STR_ARG(message), STR_ARG(error->reason));
 	else if (error->location.n > 0)
-		log_error("cannot load '%.*s' into '%s': %.*s (%.*s)", STR_ARG(error->location),
-		    j->table->name, STR_ARG(message), STR_ARG(error->reason));
+		log_error("cannot load '%.*s' into '%s': %.*s (%.*s)", STR_ARG(error->location), j->table->name,
+		    STR_ARG(message), STR_ARG(error->reason));
 	else
-		log_error("cannot load into '%s': %.*s (%.*s)", j->table->name, STR_ARG(message),
-		    STR_ARG(error->reason));
+		log_error("cannot load into '%s': %.*s (%.*s)", j->table->name, STR_ARG(message), STR_ARG(error->reason));
 }
 
 /* What the reply named goes no further in this run. Returns how many. */
@@ -275,10 +285,7 @@ refuse_blamed(struct job *j)
 		for (const struct payee *p = o->payees; p != NULL; p = p->next)
 			ld->tally.rejected++;
 		log_error("left out '%s': it is not in '%s'", o->url, j->table->name);
-		o->known->state = KNOWN_FREE;
-		o->known->object = NULL;
-		object_free(o);
-		ld->held--;
+		object_free(ld, o);
 	}
 	ld->nfailed += n;
 	j->refused += n;
@@ -291,9 +298,8 @@ fail_for_good(struct job *j, const struct bqjob *job)
 	struct err e;
 	enum err_class class = bqjob_class(job->error.reason);
 	struct str message = without_value(job->error.message);
-	err_set(&e, class == ERR_INPUT ? ERR_PERMANENT : class,
-	    "cannot load into '%s:%s.%s': job '%s' failed: %.*s (%.*s)%s", j->load->project, j->load->dataset,
-	    j->table->name, j->id, STR_ARG(message), STR_ARG(job->error.reason),
+	err_set(&e, class == ERR_INPUT ? ERR_PERMANENT : class, "cannot load into '%s:%s.%s': job '%s' failed: %.*s (%.*s)%s",
+	    j->load->project, j->load->dataset, j->table->name, j->id, STR_ARG(message), STR_ARG(job->error.reason),
 	    class == ERR_AUTH ? "; this account needs to read the objects and to write the table" : "");
 	load_stop(j->load, &e);
 }
@@ -305,17 +311,37 @@ back_off(struct job *j, const struct bqjob *job, enum err_class class)
 	struct load *ld = j->load;
 	struct err e;
 	int64_t now = clock_now();
-	if (retry_next(&j->retry, &ld->rng, now, 0, class == ERR_QUOTA, ld->gapi.patience, &j->when)) {
-		log_warn("load job '%s' failed: %.*s (%.*s); trying again in %.1f s", j->id,
-		    STR_ARG(job->error.message), STR_ARG(job->error.reason), (double)(j->when - now) / 1e6);
+	/* Each try counts as a job of the day, too. */
+	int64_t after = str_starts(job->error.location, STR("load_job_per_table")) ? DAY_QUOTA_WAIT : 0;
+	if (retry_next(&j->retry, &ld->rng, now, after, class == ERR_QUOTA, ld->gapi.patience, &j->when)) {
+		log_warn("load job '%s' failed: %.*s (%.*s); trying again in %.1f s", j->id, STR_ARG(job->error.message),
+		    STR_ARG(job->error.reason), (double)(j->when - now) / 1e6);
 		return true;
 	}
-	err_set(&e, ERR_TRANSIENT,
-	    "cannot load into '%s:%s.%s': job '%s' failed: %.*s (%.*s); gave up after %u jobs", ld->project,
-	    ld->dataset, j->table->name, j->id, STR_ARG(job->error.message), STR_ARG(job->error.reason),
+	err_set(&e, ERR_TRANSIENT, "cannot load into '%s:%s.%s': job '%s' failed: %.*s (%.*s); gave up after %u jobs",
+	    ld->project, ld->dataset, j->table->name, j->id, STR_ARG(job->error.message), STR_ARG(job->error.reason),
 	    j->retry.attempts);
 	load_stop(ld, &e);
 	return false;
+}
+
+/*
+ * Those that need not be tried again: another job has loaded them, or has them; or it was another run's job, and no line
+ * has asked for them.
+ */
+static void
+thin_out(struct job *j)
+{
+	struct load *ld = j->load;
+	for (struct object *o = j->first, *next; o != NULL; o = next) {
+		next = o->next;
+		if (!o->known->loaded && o->known->object == o && (!j->found || o->payees != NULL))
+			continue;
+		take_out(j, o);
+		if (o->known->loaded)
+			object_pay(ld, o);
+		object_free(ld, o);
+	}
 }
 
 /* The same objects once more, or those that are left of them, as another job. */
@@ -323,7 +349,7 @@ static void
 next_attempt(struct job *j)
 {
 	j->step = JOB_READY;
-	j->written = j->submitted = false;
+	j->written = j->submitted = j->found = false;
 	j->attempt = 0;
 	for (const struct object *o = j->first; o != NULL; o = o->next)
 		j->attempt = o->known->attempts > j->attempt ? o->known->attempts : j->attempt;
@@ -343,23 +369,23 @@ on_failed(struct job *j, const struct bqjob *job)
 		o->known->attempts++;
 	for (struct object *o = j->blamed; o != NULL; o = o->next)
 		o->known->attempts++;
-	if (book_failed(ld, j->id, &e) < 0) {
+	if (book_end(ld, j->id, true, &e) < 0) {
 		load_stop(ld, &e);
 		return;
 	}
 	unsigned refused = refuse_blamed(j);
-	if (refused == 0 && class != ERR_TRANSIENT && class != ERR_QUOTA) {
-		fail_for_good(j, job);
-	} else if (j->refused > REFUSED_MAX) {
-		err_set(&e, ERR_PERMANENT,
-		    "cannot load into '%s:%s.%s': BigQuery refused %u objects of one job, and there may be "
-		    "more; the table and the events do not fit, look at the messages above",
-		    ld->project, ld->dataset, j->table->name, j->refused);
+	thin_out(j);
+	if (j->refused > REFUSED_MAX) {
+		err_set(&e, ERR_PERMANENT, "cannot load into '%s:%s.%s': BigQuery refused %u objects of one job, and there may be "
+		    "more; the table and the events do not fit, look at the messages above", ld->project, ld->dataset,
+		    j->table->name, j->refused);
 		load_stop(ld, &e);
 	} else if (refused > 0) {
 		j->when = 0;
 		next_attempt(j);
-	} else if (back_off(j, job, class)) {
+	} else if (j->n > 0 && class != ERR_TRANSIENT && class != ERR_QUOTA) {
+		fail_for_good(j, job);
+	} else if (j->n > 0 && back_off(j, job, class)) {
 		next_attempt(j);
 	}
 }
@@ -393,10 +419,8 @@ on_unknown(struct job *j)
 {
 	struct err e;
 	if (j->submitted && ++j->lost > LOST_MAX) {
-		err_set(&e, ERR_PERMANENT,
-		    "cannot ask for load job '%s': it was submitted, and BigQuery does not know it in "
-		    "location '%s'; give the dataset's project and location a look",
-		    j->id, j->load->location);
+		err_set(&e, ERR_PERMANENT, "cannot ask for load job '%s': it was submitted, and BigQuery does not know it in "
+		    "location '%s'; give the dataset's project and location a look", j->id, j->load->location);
 		load_stop(j->load, &e);
 		return;
 	}
@@ -466,6 +490,46 @@ submit(struct job *j)
 	free(uris);
 }
 
+/* ---- the jobs of a day ---- */
+
+/* It has so many jobs within 24 hours. *wait: until the first of them is older. */
+static bool
+has_jobs(struct load *ld, struct table *t, int64_t most, int64_t *wait)
+{
+	int64_t wall = clock_wall(), leaves;
+	size_t n = book_count(t, wall, &leaves);
+	*wait = leaves - wall;
+	if ((int64_t)n < most) {
+		t->held = t->held && (int64_t)n >= HOLD_AT(ld->o.max_jobs);
+		return false;
+	}
+	if (!t->held)
+		log_warn("%zu load jobs into '%s:%s.%s' in 24 hours, of %lld that it may have: the next one waits and gathers "
+		    "objects, until one of these is a day old, in %.0f s; a larger --linger makes fewer jobs", n, ld->project,
+		    ld->dataset, t->name, (long long)ld->o.max_jobs, (double)*wait / 1e6);
+	t->held = true;
+	stage_wake_at(&ld->stage, ld->stage.now + *wait);
+	return true;
+}
+
+/* It may not be submitted yet; or never, in this run, which has ended then. */
+static bool
+must_wait(struct job *j)
+{
+	struct load *ld = j->load;
+	struct err e;
+	int64_t wait;
+	if (j->written || !has_jobs(ld, j->table, ld->o.max_jobs, &wait))
+		return false;
+	if (ld->gapi.patience > 0 && wait > ld->gapi.patience) {
+		err_set(&e, ERR_TRANSIENT, "cannot load into '%s:%s.%s': it had %lld load jobs in 24 hours, which is all it may; "
+		    "the next can be in %.0f s, longer than --retry-for", ld->project, ld->dataset, j->table->name,
+		    (long long)ld->o.max_jobs, (double)wait / 1e6);
+		load_stop(ld, &e);
+	}
+	return true;
+}
+
 /*
  * The lake's lines hold the discriminator, which is no column, so unknown members are ignored; they were
  * validated, so there are no others, as long as the table has every column that schemas.json has. That is
@@ -488,6 +552,10 @@ on_checked(void *arg, const struct gapi_result *r)
 		return;
 	j->call = NULL;
 	ld->under_way--;
+	if (r->err.class == ERR_NONE && rc == 0 && must_wait(j)) { /* for those that were written down meanwhile */
+		j->step = JOB_READY;
+		return;
+	}
 	if (r->err.class != ERR_NONE || rc < 0 || (!j->written && book_job(ld, j, &e) < 0)) {
 		load_stop(ld, &e);
 		return;
@@ -511,15 +579,19 @@ static void
 close_due(struct load *ld)
 {
 	struct stage *s = &ld->stage;
+	int64_t wait;
 	for (uint32_t i = 0; i < ld->schema.ntables; i++) {
+		struct table *t = &ld->tables[i];
 		for (int gzip = 0; gzip < 2; gzip++) {
-			struct job **j = &ld->tables[i].open[gzip];
+			struct job **j = &t->open[gzip];
 			if (*j == NULL)
 				continue;
 			if (!s->drained && s->now - (*j)->opened < ld->o.linger) {
 				stage_wake_at(s, (*j)->opened + ld->o.linger);
 				continue;
 			}
+			if (!s->drained && has_jobs(ld, t, HOLD_AT(ld->o.max_jobs), &wait))
+				continue;
 			job_close(*j);
 			*j = NULL;
 		}
@@ -562,7 +634,7 @@ jobs_turn(struct load *ld)
 		}
 		if (ld->under_way >= CALLS_MAX)
 			break;
-		if (j->step == JOB_READY)
+		if (j->step == JOB_READY && !must_wait(j))
 			begin(j);
 		else if (j->step == JOB_ASK)
 			ask(j);

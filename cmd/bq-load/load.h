@@ -1,7 +1,7 @@
 /*
  * bq-load: what its parts share. main.c is the options and the stage's callbacks; input.c takes object lines
- * and knows every object that was ever seen; job.c is a job's life; book.c is the journal, and what BigQuery
- * knows where that was lost.
+ * and knows every object that was ever seen; job.c is a job's life; book.c is the journal, found.c what BigQuery
+ * knows where that was lost; place.c finds the line of a row that BigQuery refuses.
  *
  * The life of a job:  open (collecting objects) --closed--> ready --its table fits--> written down -->
  * submitted --> asked until it has ended --> its objects' receipts are paid, or the next attempt is made of
@@ -22,12 +22,14 @@
 #define HELD_MAX 200000      /* objects in jobs that have not ended, before no more input is taken */
 #define REFUSED_MAX 50       /* objects that one job may lose before its table is to blame */
 #define JOB_TEXT_MAX 8000000 /* bytes of URIs in a job: a request has to hold them */
+#define URL_LENGTH_MAX 2048  /* gs://, a bucket of at most 222 and a name of at most 1,024 bytes */
+#define TABLE_JOBS_MAX 1500  /* into a table a day, failed ones included [BigQuery quotas: load jobs] */
 
 struct options {
 	struct common common;
 	const char *schemas, *journal;
 	int64_t linger, look_back; /* microseconds */
-	int64_t max_objects, max_bytes;
+	int64_t max_objects, max_bytes, max_jobs;
 };
 
 /* What one object line is owed. */
@@ -42,22 +44,17 @@ struct object {
 	struct object *next;
 	struct known *known;
 	char *url;
-	uint64_t rows, bytes; /* as a line of this run told; 0: none did */
+	uint64_t rows, bytes; /* as a line told, rows also of an earlier run; 0: none did */
 	struct payee *payees;
-};
-
-enum known_state {
-	KNOWN_FREE,    /* it may enter a job */
-	KNOWN_WAITING, /* it is in one */
-	KNOWN_LOADED,
 };
 
 /* An object that was ever seen, by the hash of its name. */
 struct known {
 	uint8_t key[16];
-	uint8_t state;
+	bool loaded;
+	bool lacked;           /* the journal did not know it; BigQuery told when this run began */
 	uint16_t attempts;     /* jobs with it that failed */
-	struct object *object; /* while it waits */
+	struct object *object; /* while it waits in a job: the newest, should there be several */
 };
 
 struct table {
@@ -67,7 +64,7 @@ struct table {
 	struct job *open[2];  /* collecting plain and gzip objects */
 	int64_t *submitted;   /* when, since 1970: of the last 24 h */
 	size_t nsubmitted;
-	bool warned;
+	bool held;            /* told that it has as many jobs as it may */
 };
 
 enum job_step {
@@ -89,6 +86,7 @@ struct job {
 	unsigned attempt;
 	char *id;             /* from JOB_READY on */
 	bool written;         /* in the journal */
+	bool found;           /* it was not, and may be another run's: only what lines ask for is tried again */
 	bool submitted;       /* by this process, or BigQuery had it */
 	int64_t opened, when, wait;
 	struct retry retry;   /* of jobs that failed for no fault of the data */
@@ -116,6 +114,7 @@ struct load {
 	struct job *jobs, **last_job; /* closed, not ended */
 	unsigned under_way;
 	size_t held;
+	unsigned nfound;         /* jobs that the journal lacked */
 	struct json json;        /* of lines and replies */
 	struct rng rng;
 	struct tally tally;
@@ -128,10 +127,12 @@ struct load {
 int input_line(struct load *ld, const struct line *l, struct err *e);
 /* The entry of an object, made where there is none. */
 struct known *known_get(struct load *ld, struct str url);
+struct object *object_new(struct load *ld, struct str url);
 /* Writes the receipts of an object, and counts its lines. */
 void object_pay(struct load *ld, struct object *o);
-void object_free(struct object *o);
-struct object *object_new(struct load *ld, struct str url);
+/* It waits no longer. */
+void object_free(struct load *ld, struct object *o);
+void objects_free(struct load *ld, struct object *first);
 
 /* job.c */
 struct job *job_new(struct load *ld, struct table *t);
@@ -139,7 +140,9 @@ void job_add(struct job *j, struct object *o);
 /* No more objects: it gets its id and its place among the jobs. */
 void job_close(struct job *j);
 /* A job of the journal that has not ended. Its objects are added already. */
-void job_resume(struct job *j, struct str id);
+void job_resume(struct job *j, struct str id, bool found);
+/* Takes it out of the jobs, and frees it. */
+void job_drop(struct job *j);
 /* Does what is due, for all of them. */
 void jobs_turn(struct load *ld);
 /* Everything, at the end. */
@@ -157,9 +160,9 @@ uint64_t place_line(const struct load *ld, const char *url, struct str message);
 int book_open(struct load *ld, struct err *e);
 /* Writes a job down: on disk when it returns 0. */
 int book_job(struct load *ld, const struct job *j, struct err *e);
-int book_done(struct load *ld, const char *id, struct err *e);
-int book_failed(struct load *ld, const char *id, struct err *e);
-/* Jobs into t in the last 24 hours, this one included. */
-size_t book_count(struct table *t, int64_t wall);
+/* Writes down how it ended, likewise. */
+int book_end(struct load *ld, const char *id, bool failed, struct err *e);
+/* Jobs into t in the 24 hours before wall. *leaves: when the first of them will be older. */
+size_t book_count(struct table *t, int64_t wall, int64_t *leaves);
 
 #endif

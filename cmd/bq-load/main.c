@@ -1,12 +1,13 @@
-/* bq-load: object lines in, load jobs into BigQuery, receipts out once their rows are there. See bq-load(1).
- */
+/* bq-load: object lines in, load jobs into BigQuery, receipts out once their rows are there. See bq-load(1). */
+#include "load.h"
+
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "digest.h"
-#include "load.h"
 #include "log.h"
 #include "xalloc.h"
 
@@ -103,8 +104,7 @@ prepare(struct load *ld, const char *dataset, struct err *e)
 {
 	struct options *o = &ld->o;
 	if (o->journal == NULL && !o->common.check)
-		return err_set(e, ERR_USAGE,
-		    "cannot start: --journal is missing; it keeps objects from being loaded twice");
+		return err_set(e, ERR_USAGE, "cannot start: --journal is missing; it keeps objects from being loaded twice");
 	if (common_outputs(&ld->out, true, NULL, NULL, e) < 0 ||
 	    name_dataset(dataset, o->common.project, &ld->project, &ld->dataset, e) < 0 ||
 	    schema_load(&ld->schema, schema_path(o->schemas), e) < 0 ||
@@ -113,11 +113,8 @@ prepare(struct load *ld, const char *dataset, struct err *e)
 	ld->location = bqjob_location(&ld->gapi, ld->project, ld->dataset, e);
 	if (ld->location == NULL)
 		return -1;
-	ld->place =
-	    (struct bqjob_place){.project = o->common.project != NULL ? o->common.project : ld->project,
-		.location = ld->location,
-		.dataset_project = ld->project,
-		.dataset = ld->dataset};
+	ld->place = (struct bqjob_place){.project = o->common.project != NULL ? o->common.project : ld->project,
+	    .location = ld->location, .dataset_project = ld->project, .dataset = ld->dataset};
 	make_prefix(ld);
 	rng_seed_os(&ld->rng);
 	return prepare_tables(ld, e);
@@ -133,12 +130,9 @@ work(struct load *ld, const char *dataset)
 	if (ld->o.common.check)
 		return 0;
 	int status = run(ld, &e) < 0 ? log_fail(&e) : 0;
-	snprintf(extra, sizeof(extra),
-	    "%llu jobs, %llu rows, %llu objects were loaded before, %llu refused, %llu rows in all, "
-	    "%llu retries",
-	    (unsigned long long)ld->njobs, (unsigned long long)ld->nrows, (unsigned long long)ld->nexisted,
-	    (unsigned long long)ld->nfailed, (unsigned long long)ld->nreceipted,
-	    (unsigned long long)ld->gapi.retries);
+	snprintf(extra, sizeof(extra), "%" PRIu64 " jobs, %" PRIu64 " rows, %" PRIu64 " objects were loaded before, %" PRIu64
+	    " refused, %" PRIu64 " rows in all, %" PRIu64 " retries", ld->njobs, ld->nrows, ld->nexisted, ld->nfailed,
+	    ld->nreceipted, ld->gapi.retries);
 	if (tally_report(&ld->tally, extra) < 0)
 		return err_status(ERR_BUG);
 	if (status == 0 && ld->torn)
@@ -174,27 +168,25 @@ release(struct load *ld)
 int
 main(int argc, char **argv)
 {
-	struct load ld = {.out.fd = -1,
-	    .journal.fd = -1,
-	    .o = {.linger = SECONDS(60),
-		.look_back = SECONDS(30 * 86400),
-		.max_objects = 10000,
-		.max_bytes = 15000 * GIGA}};
+	struct load ld = {.out.fd = -1, .journal.fd = -1, .o = {.linger = SECONDS(60), .max_objects = 10000,
+	    .max_bytes = 15000 * GIGA, .max_jobs = TABLE_JOBS_MAX}};
 	struct options *o = &ld.o;
-	int64_t days = 30;
+	int64_t days = 180;
 	char **operands;
 	int n, status;
-	const struct opt own[] = {{"journal", 0, OPT_STR, &o->journal, "FILE|gs://...",
-				      "where jobs are written down before they are submitted"},
+	const struct opt own[] = {
+	    {"journal", 0, OPT_STR, &o->journal, "FILE|gs://...",
+		"where jobs are written down before they are submitted"},
 	    {"schemas", 0, OPT_STR, &o->schemas, "FILE", "the tables' schemas", .env = "EVPIPE_SCHEMAS"},
-	    {"linger", 0, OPT_SECONDS, &o->linger, "SECONDS", "load what waited this long (60)",
-		.max = 86400},
+	    {"linger", 0, OPT_SECONDS, &o->linger, "SECONDS", "load what waited this long (60)", .max = 86400},
 	    {"max-objects", 0, OPT_INT, &o->max_objects, "N", "objects of a job at most (10000)", .min = 1,
 		.max = 10000},
 	    {"max-bytes", 0, OPT_SIZE, &o->max_bytes, "SIZE", "bytes of a job at most (15000G)", .min = 1,
 		.max = 15000 * GIGA},
-	    {"look-back", 0, OPT_INT, &days, "DAYS",
-		"ask BigQuery for jobs a new journal lacks (30); 0: never", .max = 180},
+	    {"max-jobs", 0, OPT_INT, &o->max_jobs, "N", "jobs into a table in 24 hours at most (1500)", .min = 1,
+		.max = 1000000},
+	    {"look-back", 0, OPT_INT, &days, "DAYS", "ask BigQuery for jobs a new journal lacks (180); 0: never",
+		.max = 180},
 	    OPT_END};
 	const struct opt_spec spec = {.synopsis = "--journal FILE [options] DATASET",
 	    .summary = "Loads objects of the lake into BigQuery, each once, and writes receipts.",

@@ -6,19 +6,23 @@
 
 #include "bigquery.h"
 #include "bounds.h"
+#include "num.h"
 #include "xalloc.h"
 
 #define PARTS 10
+#define TABLE_JOBS 1500 /* [BigQuery quotas: load jobs per table per day] */
 
 struct bigquery *
 bigquery_open(struct emu *emu, struct err *e)
 {
 	struct bigquery *bq = xcalloc(1, sizeof(*bq));
-	const char *window = getenv("GCP_EMU_PARTITION_WINDOW");
+	const char *window = getenv("GCP_EMU_PARTITION_WINDOW"), *jobs = getenv("GCP_EMU_TABLE_JOBS");
 
 	bq->emu = emu;
 	bq->dir = xasprintf("%s/bigquery", emu->dir);
 	bq->partition_window = window != NULL && strcmp(window, "1") == 0;
+	if (jobs == NULL || !num_i64(str_of(jobs), &bq->table_jobs))
+		bq->table_jobs = TABLE_JOBS;
 	buf_init(&bq->scratch, 64 * MIB);
 	if (bq_store_open(bq, e) == 0) {
 		bq_loads_open(bq);

@@ -110,6 +110,7 @@ struct bigquery {
 	size_t job_bytes;
 	uint64_t job_serial;
 	bool partition_window; /* GCP_EMU_PARTITION_WINDOW=1 */
+	int64_t table_jobs;  /* load jobs into a table in 24 hours: GCP_EMU_TABLE_JOBS, or 1500 */
 	struct json json;    /* the request's body */
 	struct json cell;    /* a stored JSON column */
 	struct buf scratch;

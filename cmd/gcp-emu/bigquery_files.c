@@ -434,6 +434,44 @@ undo:
 	return -1;
 }
 
+/*
+ * Jobs of the 24 hours before this one, failed ones too. All of the dataset are counted first, for their tables stand in
+ * their configurations, which take time to read.
+ */
+static int
+check_quota(struct run *r, struct err *e)
+{
+	static const char *const counts[] = {"", " AND json_extract(config, '$.load.destinationTable.tableId') = ?2"};
+	struct str name = r->table->name;
+	int64_t n = INT64_MAX;
+	int code = SQLITE_ROW;
+
+	for (int i = 0; i < 2 && code == SQLITE_ROW && n > r->bq->table_jobs; i++) {
+		char *sql = xasprintf("SELECT count(*) FROM _jobs WHERE created > ?1 AND rowid <= "
+		    "(SELECT rowid FROM _jobs WHERE key = ?3)%s", counts[i]);
+		sqlite3_stmt *st = NULL;
+
+		code = sqlite3_prepare_v2(r->dataset->db, sql, -1, &st, NULL);
+		if (code == SQLITE_OK) {
+			sqlite3_bind_int64(st, 1, r->bq->emu->wall / 1000 - 86400000);
+			sqlite3_bind_text(st, 3, r->key.p, (int)r->key.n, SQLITE_STATIC);
+			if (i == 1)
+				sqlite3_bind_text(st, 2, name.p, (int)name.n, SQLITE_STATIC);
+			code = sqlite3_step(st);
+			n = sqlite3_column_int64(st, 0);
+		}
+		sqlite3_finalize(st);
+		free(sql);
+	}
+	if (code != SQLITE_ROW)
+		return err_set(e, ERR_IO, "cannot read '%s': %s", r->dataset->path, sqlite3_errstr(code));
+	if (n > r->bq->table_jobs)
+		fail(r, "quotaExceeded", "load_job_per_table.long",
+		    "Quota exceeded: Your table exceeded quota for imports or query appends per table. For more information, "
+		    "see https://cloud.google.com/bigquery/docs/troubleshoot-quotas");
+	return 0;
+}
+
 static int
 execute(struct run *r, struct err *e)
 {
@@ -442,7 +480,8 @@ execute(struct run *r, struct err *e)
 	r->load = json_get(&r->config, 0, "load");
 	json_i64(&r->config, json_get(&r->config, r->load, "maxBadRecords"), &r->max_bad);
 	r->row.ignore_unknown = json_true(&r->config, json_get(&r->config, r->load, "ignoreUnknownValues"));
-	if (find_table(r, e) < 0 || (r->error.n == 0 && find_files(r, e) < 0))
+	if (find_table(r, e) < 0 || (r->table != NULL && check_quota(r, e) < 0) ||
+	    (r->error.n == 0 && find_files(r, e) < 0))
 		return -1;
 	fault = r->table != NULL ? faults_job(r->bq->emu, r->table->name) : NULL;
 	if (fault != NULL)

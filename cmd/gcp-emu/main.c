@@ -193,7 +193,7 @@ main(int argc, char **argv)
 	    {"schemas", 0, OPT_STR, &o.schemas, "FILE", "make the default topics, bucket, tables, ..."},
 	    {"faults", 0, OPT_STR, &o.faults, "FILE", "inject the faults that FILE describes"},
 	    {"auth", 0, OPT_FLAG, &o.auth, NULL, "demand the bearer token in DIR/token"},
-	    {"s3-key", 0, OPT_STR, &o.s3_key, "ID:SECRET", "demand signatures with that key of S3's requests"},
+	    {"s3-key", 0, OPT_STR, &o.s3_key, "ID:SECRET[:TOKEN]", "demand signatures with that key of S3's requests"},
 	    {"min-deadline", 0, OPT_INT, &o.min_deadline, "S", "the least ack deadline, in seconds (default 10)",
 		.min = 1, .max = 600},
 	    {"pull-wait", 0, OPT_SECONDS, &o.pull_wait, "S", "how long an empty pull waits (default 89)",
@@ -203,8 +203,8 @@ main(int argc, char **argv)
 	    {"seed", 0, OPT_INT, &o.seed, "N", "of what is left to chance (default 1); 0: full pulls"},
 	    OPT_END};
 	const struct opt_spec spec = {
-	    .synopsis = "--dir DIR [--port PORT] [--project P] [--schemas FILE] [--faults FILE] [--auth] [--s3-key ID:SECRET] "
-			"[--min-deadline S] [--pull-wait S] [--job-wait S] [--seed N]",
+	    .synopsis = "--dir DIR [--port PORT] [--project P] [--schemas FILE] [--faults FILE] [--auth] "
+			"[--s3-key ID:SECRET[:TOKEN]] [--min-deadline S] [--pull-wait S] [--job-wait S] [--seed N]",
 	    .summary = "Stands in for Pub/Sub, BigQuery and Cloud Storage on one local port.",
 	    .own = own, .shared = common_options(&o.common, false), .see = "gcp-emu(1)"};
 	char **operands;

@@ -55,6 +55,21 @@ jobs_of_emu() {
 	curl -sf "$API/jobs?maxResults=1000&projection=full" | jq "${1-.jobs | length}"
 }
 
+emu_sql() {
+	sqlite3 "$EMU_DIR/bigquery/test/ecommerce_events.sqlite" ".timeout 5000" "$1"
+}
+
+# age SECONDS: every load job so far is that much older
+age() {
+	emu_sql "update _jobs set created = created - $1 * 1000"
+}
+
+# requests METHOD PATH: how many came
+requests() {
+	curl -sf "http://127.0.0.1:$EMU_PORT/emu/requests" |
+	    jq --arg m "$1" --arg p "$2" '[.requests[] | select(.method == $m and .path == $p) | .count] | add // 0'
+}
+
 @test "objects to jobs by table and compression; a receipt an object; what has no source has none" {
 	orders 3 | put a.json
 	orders 2 3 | put b.json
@@ -257,11 +272,166 @@ jobs_of_emu() {
 	[ "$(ids | wc -l)" = 2 ]
 }
 
-@test "fewer rows than the line says: no receipt, 70" {
+@test "fewer rows than the line says: no receipt and 70, in every run, until the journal says that it is right" {
 	orders 2 | put a.json
-	run -70 --separate-stderr bq-load --journal j ecommerce_events < <(object a.json 3)
-	[ "$output" = "" ]
-	[[ $stderr == *"its objects have 3 rows, and BigQuery stored 2"* ]]
+	for input in <(object a.json 3) <(object a.json 3) /dev/null; do
+		run -70 --separate-stderr bq-load --journal j ecommerce_events < "$input"
+		[ "$output" = "" ]
+		[[ $stderr == *"its objects have 3 rows, and BigQuery stored 2"* ]]
+	done
+	[ "$(jobs_of_emu)" = 1 ]
+	[[ $stderr =~ (\{\"done\".*\}) ]]
+	echo "${BASH_REMATCH[1]}" >> j
+	run -0 bq-load -q --journal j ecommerce_events < <(object a.json 3)
+	[ "${#lines[@]}" = 1 ]
+	# the run that submitted it died before its end
+	orders 1 10 | put b.json
+	faults '{"method":"POST","path":"*/jobs","lose":true,"times":1},{"method":"GET","path":"*/jobs/*","status":403}'
+	run -77 bq-load --journal j ecommerce_events < <(object b.json 2)
+	faults ''
+	run -70 bq-load --journal j ecommerce_events < /dev/null
+}
+
+@test "a lost journal, and a death or a refusal while BigQuery is asked for its second page: nothing is loaded twice" {
+	make_objects 6
+	head -n 3 lines | bq-load -q --journal j --max-objects 1 ecommerce_events > out
+	age 60
+	emu_sql "with recursive n(i) as (select 0 union all select i + 1 from n where i < 97) insert into _jobs(key, config, created,
+	    ended, files, file_bytes, rows, bad) select 'test:other-' || i, '{}', strftime('%s') * 1000 - 30000, 1, 1, 1, 1, 0 from n"
+	bq-load -q --journal j --max-objects 1 ecommerce_events < lines > out
+	[ "$(jobs_of_emu)" = 104 ]
+	age 7200
+	rm j
+	faults '{"method":"GET","path":"*/jobs","after":1,"status":403}'
+	run -77 bq-load --journal j ecommerce_events < lines
+	[[ $output == *"cannot list the load jobs of 'test'"* ]]
+	faults '{"method":"GET","path":"*/jobs","after":1,"delay":60}'
+	curl -sf -X DELETE "http://127.0.0.1:$EMU_PORT/emu/requests" > reply
+	in_background bash -c 'exec bq-load -q --journal j ecommerce_events < lines'
+	wait_until '[ "$(curl -sf "http://127.0.0.1:$EMU_PORT/emu/faults" | jq "[.rules[].applied] | add")" = 1 ]'
+	kill -KILL "$PID"
+	wait "$PID" || true
+	faults ''
+	curl -sf -X DELETE "http://127.0.0.1:$EMU_PORT/emu/requests" > reply
+	run -0 --separate-stderr bq-load --journal j ecommerce_events < lines
+	[[ $stderr == *"'j' lacked 6 load jobs that BigQuery knows of"* ]]
+	[[ $stderr == *"6 objects were loaded before"* ]]
+	[ "$(ids | wc -l)" = 12 ]
+	# a hundred at a time, and with their own times
+	[ "$(jq -s --arg hour "$(date -u -d '-1 hour' +%FT%T)" '[.[] | select(.job) | select(.time < $hour)] | length' j)" = 6 ]
+	[ "$(requests GET "/bigquery/v2/projects/*/jobs")" = 2 ]
+	# now that it was asked to the end, an hour is looked back
+	run -0 --separate-stderr bq-load -v --journal j ecommerce_events < lines
+	[ "$(ids | wc -l)" = 12 ]
+	[[ $stderr != *lacked* ]]
+}
+
+@test "a new journal looks back for half a year" {
+	make_objects 2
+	bq-load -q --journal j ecommerce_events < lines > out
+	age $((170 * 86400))
+	rm j
+	run -0 bq-load -q --journal j ecommerce_events < lines
+	[ "$(ids | wc -l)" = 4 ]
+	[ "${#lines[@]}" = 3 ] # two receipts and a warning, for it had been lost
+}
+
+@test "a page of jobs that is too large for a reply is asked for in halves" {
+	make_objects 2
+	bq-load -q --journal j ecommerce_events < lines > out
+	# seven jobs with 10 MB of names each
+	emu_sql "with recursive n(i) as (select 0 union all select i + 1 from n where i < 9999), uris(u) as
+	    (select '[' || group_concat('\"gs://b/' || printf('%01000d', i) || '\"') || ']' from n),
+	    jobs(k) as (select 1 union all select k + 1 from jobs where k < 7)
+	    insert into _jobs(key, config, created, ended, files, file_bytes, rows, bad) select 'test:other-' || k,
+	    '{\"load\":{\"sourceUris\":' || u || ',\"destinationTable\":{\"tableId\":\"orders\"}}}', created + k, 1, 1, 1, 1, 0
+	    from uris, jobs, (select max(created) created from _jobs)"
+	rm j
+	run -0 --separate-stderr bq-load --journal j ecommerce_events < lines
+	[[ $stderr == *"2 objects were loaded before"* ]]
+	[ "$(ids | wc -l)" = 4 ]
+}
+
+@test "a lost journal and a job that had failed before: the next attempt has a new id" {
+	make_objects 2
+	restart_emu --job-wait 1
+	faults '{"job":"backendError","times":2}'
+	in_background bash -c 'exec bq-load --journal j ecommerce_events < lines'
+	wait_until '[ "$(jobs_of_emu)" = 2 ]'
+	kill -KILL "$PID"
+	wait "$PID" || true
+	rm j
+	run -0 --separate-stderr bq-load --journal j ecommerce_events < lines
+	[ "$(jobs_of_emu '[.jobs[].jobReference.jobId[-1:]] | sort | join("")')" = '"012"' ]
+	[[ $stderr != *"was submitted before"* ]]
+	[ "$(ids | wc -l)" = 4 ]
+}
+
+@test "jobs of other runs into the dataset: no warning, and what fails of them is not ours" {
+	make_objects 2
+	echo 'not JSON' | put bad.json
+	head -n 1 lines | bq-load -q --journal a ecommerce_events > out
+	restart_emu --job-wait 3600
+	object bad.json 1 > bad
+	in_background bash -c 'exec bq-load --journal a ecommerce_events < bad'
+	wait_until '[ "$(jobs_of_emu)" = 2 ]'
+	kill -KILL "$PID"
+	wait "$PID" || true
+	restart_emu --job-wait 1
+	run -0 --separate-stderr bq-load --journal b ecommerce_events < <(tail -n 1 lines)
+	[ "${#lines[@]}" = 1 ]
+	[[ $stderr == *"'b' has 2 more load jobs now"* ]]
+	[[ $stderr != *lacked* ]]
+	[[ $stderr != *bad.json* ]]
+	run -69 bq-load -q --journal b ecommerce_events < bad
+}
+
+@test "the jobs of a day: at --max-jobs the next one waits until the first is a day old; BigQuery's own word is waited on, too" {
+	export GCP_EMU_TABLE_JOBS=3
+	restart_emu
+	make_objects 3
+	bq-load -q --journal j --max-objects 1 ecommerce_events < lines > out
+	orders 1 100 | put late.json
+	object late.json 1 > late
+	mkfifo pipe
+	in_background bash -c 'exec bq-load --linger 0 --max-jobs 3 --journal j ecommerce_events < pipe'
+	exec 9> pipe
+	cat late >&9
+	wait_until 'grep -q "3 load jobs into .test:ecommerce_events.orders. in 24 hours" err'
+	[ ! -s out ]
+	kill -KILL "$PID"
+	wait "$PID" || true
+	exec 9>&-
+	run -75 bq-load --max-jobs 3 --retry-for 5 --journal j ecommerce_events < late
+	[[ $output == *"the next can be in "*" s, longer than --retry-for"* ]]
+	[ "$(jobs_of_emu)" = 3 ]
+	# the jobs were yesterday, but for two seconds of the minute that is left for clocks and journeys
+	age 86458
+	new=$(date -u -d "-86458 seconds" +%FT%TZ)
+	sed -i -E "/\"job\"/s/\"time\":\"[^\"]*\"/\"time\":\"$new\"/" j
+	run -0 bq-load --max-jobs 3 --journal j ecommerce_events < late
+	[ "$(ids | wc -l)" = 7 ]
+	# other runs' jobs, of which this one did not know
+	for i in 1 2 3; do
+		orders 1 "20$i" | put "p$i.json"
+		object "p$i.json" 1
+	done > more
+	run -75 bq-load -q --journal k --look-back 0 --max-objects 1 --retry-for 60 ecommerce_events < more
+	[[ $output == *"(quotaExceeded); gave up after 1 jobs"* ]]
+	[ "$(ids | wc -l)" = 9 ]
+}
+
+@test "groups: --max-objects, and 8 MB of names" {
+	make_objects 7
+	bq-load -q --journal j --max-objects 3 ecommerce_events < lines > out
+	[ "$(jobs_of_emu '[.jobs[].configuration.load.sourceUris | length] | sort | join(" ")')" = '"1 3 3"' ]
+	restart_emu --job-wait 3600
+	jq -cn --arg pad "$(head -c 990 /dev/zero | tr '\0' x)" 'range(9000) | {object: "gs://test-events-output/\($pad)\(100000 + .)",
+	    generation: "1", table: "orders", rows: 1, bytes: 1, md5: ""}' > many
+	in_background bash -c 'exec bq-load --journal k --look-back 0 ecommerce_events < many'
+	wait_until '[ "$(jobs_of_emu)" = 5 ]' 20
+	# 1,023 bytes each with what stands around it
+	[ "$(jobs_of_emu '[.jobs[].configuration.load.sourceUris | length] | sort | .[-2:] | join(" ")')" = '"1180 7820"' ]
 }
 
 @test "usage, journals of others, --check, a reader that left" {
@@ -331,4 +501,36 @@ jobs_of_emu() {
 	echo notes | put journals/notes/00000000
 	run -78 bq-load --journal gs://test-events-output/journals/notes ecommerce_events < lines
 	run -69 bq-load --journal gs://no-such-bucket/j ecommerce_events < lines
+}
+
+@test "a journal of many pieces in Cloud Storage is read several at once, and the next time as packs" {
+	make_objects 2
+	j=gs://test-events-output/journals/load
+	bq-load -q --journal "$j" --look-back 0 ecommerce_events < lines > out
+	# 600 pieces more, of jobs that failed
+	for ((i = 3; i < 603; i++)); do
+		((i == 3)) || echo next
+		printf -v n '%08d' "$i"
+		printf '{"failed":"%s"}\n' "$n" > "$n"
+		printf 'url = "http://127.0.0.1:%s/upload/storage/v1/b/test-events-output/o?uploadType=media&name=journals/load/%s"\n' \
+		    "$EMU_PORT" "$n"
+		printf 'data-binary = "@%s"\noutput = put.out\n' "$n"
+	done > curlrc
+	curl -sSf -K curlrc
+	curl -sf -X DELETE "http://127.0.0.1:$EMU_PORT/emu/requests" > reply
+	faults '{"method":"GET","path":"/storage/v1/b/*/o/journals*","delay":0.1}'
+	SECONDS=0
+	run -0 --separate-stderr bq-load --journal "$j" --look-back 0 ecommerce_events < lines
+	[ "$SECONDS" -lt 30 ] # one after another they take 60
+	[[ $stderr == *"2 objects were loaded before"* ]]
+	many=$(requests GET "/storage/v1/b/*/o/*")
+	[ "$many" -gt 603 ]
+	run -0 --separate-stderr bq-load --journal "$j" --look-back 0 ecommerce_events < lines
+	[[ $stderr == *"2 objects were loaded before"* ]]
+	[ $(($(requests GET "/storage/v1/b/*/o/*") - many)) -lt 120 ]
+	# and goes on behind them
+	faults ''
+	orders 1 50 | put a.json
+	bq-load -q --journal "$j" --look-back 0 ecommerce_events < <(object a.json 1)
+	curl -sf "http://127.0.0.1:$EMU_PORT/storage/v1/b/test-events-output/o/journals%2Fload%2F00000603?alt=media" | grep '"job":'
 }

@@ -522,9 +522,9 @@ receipts_by_source() {
 	mkfifo acks
 	in_background bash -c 'exec ev-read --acks acks --journal j "gs://test-events-output/in/*" >got 2>err'
 	exec 8>acks
+	wait_until 'grep -q "what came is not the object, whose crc32c is" err'
 	exec 8>&-
 	status_of "$PID" 10
 	[ "$STATUS" = 75 ]
-	grep 'what came is not the object, whose crc32c is' err
 	[ "$(wc -l <j)" = 1 ]
 }

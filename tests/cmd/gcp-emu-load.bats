@@ -156,6 +156,28 @@ is() { # FILE FILTER VALUE
 	is list 'has("nextPageToken")' false
 }
 
+@test "the jobs into a table within 24 hours are limited, failed ones count, and those of other tables do not" {
+	stop_emu
+	export GCP_EMU_TABLE_JOBS=2
+	start_emu --job-wait 0
+	JOBS=http://127.0.0.1:$EMU_PORT/bigquery/v2/projects/test/jobs
+	good_order a | put good.json
+	submit j1 orders '{"ignoreUnknownValues":true}' gs://test-events-output/good.json
+	submit j2 orders '{"ignoreUnknownValues":true}' gs://test-events-output/none.json
+	submit j3 orders '{"ignoreUnknownValues":true}' gs://test-events-output/good.json
+	submit j4 inventory_logs '{"ignoreUnknownValues":true}' gs://test-events-output/none.json
+	ended j3
+	is job .status.errorResult.reason quotaExceeded
+	is job .status.errorResult.location load_job_per_table.long
+	ended j4
+	is job .status.errorResult.reason notFound
+	[ "$(rows_of orders)" = 1 ]
+	sqlite3 "$EMU_DIR/bigquery/test/ecommerce_events.sqlite" '.timeout 5000' 'update _jobs set created = created - 86400000'
+	submit j5 orders '{"ignoreUnknownValues":true}' gs://test-events-output/good.json
+	ended j5
+	[ "$(rows_of orders)" = 2 ]
+}
+
 @test "configurations that make no sense are refused at once" {
 	submit '' orders '{"sourceUris":[]}' x
 	[ "$status" = 400 ]

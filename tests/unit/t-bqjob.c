@@ -9,7 +9,7 @@ struct seen {
 	char *texts[8];
 	unsigned nerrors, njobs;
 	bool ended, failed;
-	int64_t rows;
+	int64_t rows, created;
 };
 
 static void
@@ -30,6 +30,7 @@ on_job(void *arg, const struct bqjob *job)
 	s->ended = job->ended;
 	s->failed = job->failed;
 	s->rows = job->rows;
+	s->created = job->created;
 }
 
 static int
@@ -58,21 +59,19 @@ test_read(void)
 	struct seen s;
 	ok(read_one(&s, "{\"jobReference\":{\"jobId\":\"a\"},\"status\":{\"state\":\"PENDING\"}}") == 0,
 	    "a job that waits");
-	ok(s.njobs == 1 && !s.ended && !s.failed && s.rows == -1 && s.nerrors == 0, "nothing is known of it");
+	ok(s.njobs == 1 && !s.ended && !s.failed && s.rows == -1 && s.created == 0 && s.nerrors == 0, "nothing is known of it");
 	release(&s);
-	ok(read_one(&s,
-	       "{\"jobReference\":{\"jobId\":\"a\"},\"status\":{\"state\":\"DONE\",\"errors\":[{\"reason\":"
-	       "\"invalid\"}]},"
-	       "\"statistics\":{\"load\":{\"outputRows\":\"12\"}}}") == 0,
+	ok(read_one(&s, "{\"jobReference\":{\"jobId\":\"a\"},\"status\":{\"state\":\"DONE\","
+	    "\"errors\":[{\"reason\":\"invalid\"}]},"
+	    "\"statistics\":{\"creationTime\":\"1700000000123\",\"load\":{\"outputRows\":\"12\"}}}") == 0,
 	    "a job that ended well");
 	ok(s.ended && !s.failed && s.rows == 12, "its rows");
+	ok(s.created == INT64_C(1700000000123000), "when it was made, in microseconds");
 	ok(s.nerrors == 0, "errors beside a success are no errors");
 	release(&s);
-	ok(read_one(&s,
-	       "{\"jobReference\":{\"jobId\":\"a\"},\"status\":{\"state\":\"DONE\",\"errorResult\":{"
-	       "\"reason\":\"invalid\"},"
-	       "\"errors\":[{\"reason\":\"invalid\",\"location\":\"gs:\\/\\/b\\/o\",\"message\":\"a "
-	       "\\u00e9\"},{}]}}") == 0,
+	ok(read_one(&s, "{\"jobReference\":{\"jobId\":\"a\"},\"status\":{\"state\":\"DONE\","
+	    "\"errorResult\":{\"reason\":\"invalid\"},"
+	    "\"errors\":[{\"reason\":\"invalid\",\"location\":\"gs:\\/\\/b\\/o\",\"message\":\"a \\u00e9\"},{}]}}") == 0,
 	    "a job that failed");
 	ok(s.ended && s.failed && s.nerrors == 2, "its errors");
 	ok(s.texts[0] != NULL && str_is(STR("invalid|gs://b/o|a \303\251"), s.texts[0]), "decoded");

@@ -119,12 +119,12 @@ test_faults(void)
 static char *pieces[8];
 
 static int
-read_piece(void *ctx, uint64_t n, struct buf *out, struct err *why)
+read_piece(void *ctx, uint64_t *n, struct buf *out, struct err *why)
 {
-	(void)ctx;
+	unsigned most = ctx != NULL ? 2 : 1;
 	(void)why;
-	if (pieces[n] != NULL)
-		buf_addz(out, pieces[n]);
+	for (unsigned i = 0; i < most && pieces[*n] != NULL; i++)
+		buf_addz(out, pieces[(*n)++]);
 	return 0;
 }
 
@@ -139,11 +139,17 @@ write_piece(void *ctx, uint64_t n, struct str lines, struct err *why)
 }
 
 static int
-load_pieces(struct journal *j, const char *settings)
+load_pieces_by(struct journal *j, const char *settings, void *two_at_once)
 {
-	struct journal_medium m = {.read = read_piece, .write = write_piece};
+	struct journal_medium m = {.read = read_piece, .write = write_piece, .ctx = two_at_once};
 	buf_reset(&entries, 0);
 	return journal_open_at(j, &m, "pieces", str_of(settings), on_entry, NULL, &e);
+}
+
+static int
+load_pieces(struct journal *j, const char *settings)
+{
+	return load_pieces_by(j, settings, NULL);
 }
 
 static void
@@ -163,6 +169,9 @@ test_pieces(void)
 	ok(journal_sync(&j, &e) < 0 && e.class == ERR_TRANSIENT, "the first one then cannot");
 	journal_close(&j);
 	journal_close(&k);
+	ok(load_pieces_by(&j, "S", &e) == 0 && j.pieces == 3, "a medium may hand out several at once");
+	is_str(buf_str(&entries), "one|two|three|", "all of which are read");
+	journal_close(&j);
 	ok(load_pieces(&j, "T") < 0 && e.class == ERR_CONFIG, "with other settings: %s", e.text);
 	static char torn[] = "torn";
 	pieces[3] = torn;
