@@ -95,9 +95,10 @@ common_open_acks(const char *path, struct err *e)
 	if (fd < 0)
 		return err_set(e, errno == ENOENT ? ERR_NOINPUT : ERR_IO, "cannot open '%s' for receipts: %s; make it with mkfifo",
 		    path, strerror(errno));
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+	if (fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
 		close(fd);
-		return err_set(e, ERR_USAGE, "cannot read receipts from '%s': it is a plain file; give a FIFO (mkfifo)", path);
+		return err_set(e, ERR_USAGE, "cannot read receipts from '%s': it is a %s; give a FIFO (mkfifo)", path,
+		    S_ISDIR(st.st_mode) ? "folder" : "plain file");
 	}
 	return fd;
 }

@@ -17,11 +17,13 @@
 
 #define PIECE (64 * KIB)
 #define WAITING_MAX (64 * MIB)
+#define WORD_SHOWN 300
 
 static int
 failed(const struct journal *j, const char *verb, struct err *e)
 {
-	return err_set(e, ERR_IO, "cannot %s the journal '%s': %s", verb, j->path, strerror(errno));
+	return err_set(e, errno == EACCES || errno == EPERM ? ERR_AUTH : ERR_IO, "cannot %s the journal '%s': %s", verb, j->path,
+	    strerror(errno));
 }
 
 /* A new file's name is on disk only once its folder is. */
@@ -38,14 +40,20 @@ sync_folder(const struct journal *j, struct err *e)
 }
 
 static int
-open_file(struct journal *j, struct err *e)
+open_file(struct journal *j, int flags, struct err *e)
 {
 	struct stat st;
-	j->fd = open(j->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	j->fd = open(j->path, flags | O_NONBLOCK | O_CLOEXEC, 0666);
 	if (j->fd < 0)
 		return failed(j, "open", e);
 	if (fstat(j->fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return err_set(e, ERR_USAGE, "cannot keep a journal in '%s': it is no plain file", j->path);
+	return 0;
+}
+
+static int
+lock_file(struct journal *j, struct err *e)
+{
 	if (flock(j->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		return err_set(e, ERR_TRANSIENT, "cannot open the journal '%s': another run holds it; wait for its end, or give "
 		    "this run a journal of its own", j->path);
@@ -53,14 +61,48 @@ open_file(struct journal *j, struct err *e)
 }
 
 static int
-check_settings(const struct journal *j, struct str theirs, struct str ours, struct err *e)
+something_else(const char *path, struct err *e)
 {
+	return err_set(e, ERR_INPUT, "cannot use '%s' as a journal: something else is in it", path);
+}
+
+static bool
+ends_word(struct str s, size_t at)
+{
+	return at >= s.n || s.p[at] == ' ' || s.p[at] == '"';
+}
+
+static struct str
+word_at(struct str s, size_t at)
+{
+	struct str word = str_skip(s, at + (at < s.n && s.p[at] == ' '));
+	size_t n = 0;
+	while (!ends_word(word, n))
+		n++;
+	word.n = n;
+	word.n = utf8_cut(word, WORD_SHOWN);
+	return word.n > 0 ? word : STR("nothing");
+}
+
+int
+journal_check_settings(const char *path, struct str theirs, struct str ours, struct err *e)
+{
+	size_t at = 0;
 	if (str_eq(theirs, ours))
 		return 0;
-	size_t n = utf8_cut(theirs, 300);
+	if (!str_starts(theirs, STR("{\"journal\":")))
+		return something_else(path, e);
+	while (at < theirs.n && at < ours.n && theirs.p[at] == ours.p[at])
+		at++;
+	/* Where the word is the same, one of the two ends with it. */
+	if (!ends_word(theirs, at) || !ends_word(ours, at)) {
+		while (at > 0 && !ends_word(theirs, at - 1))
+			at--;
+	}
+	struct str had = word_at(theirs, at), has = word_at(ours, at);
 	return err_set(e, ERR_CONFIG,
-	    "cannot go on with the journal '%s': it was begun with other settings, %.*s, and this run has %.*s; give the same "
-	    "ones, or another --journal", j->path, (int)n, theirs.p, STR_ARG(ours));
+	    "cannot go on with the journal '%s': it was begun with other settings: %.*s, and this run has %.*s; give the "
+	    "same ones, or another --journal", path, STR_ARG(had), STR_ARG(has));
 }
 
 struct loading {
@@ -68,6 +110,7 @@ struct loading {
 	struct str settings;
 	journal_entry *entry;
 	void *arg;
+	bool peek;       /* nothing is changed */
 	bool first;      /* the next line is the first */
 	uint64_t whole;  /* bytes of whole lines */
 };
@@ -78,7 +121,7 @@ take_lines(struct loading *l, struct buf *b, struct err *e)
 	size_t at = 0, n;
 	for (struct str s; (s = str_skip(buf_str(b), at), n = str_find(s, '\n')) < s.n; at += n + 1) {
 		struct str line = {s.p, n};
-		if (l->first && check_settings(l->j, line, l->settings, e) < 0)
+		if (l->first && journal_check_settings(l->j->path, line, l->settings, e) < 0)
 			return -1;
 		if (!l->first && l->entry(l->arg, line, e) < 0)
 			return err_wrap(e, "cannot read the journal '%s': the entry at byte %llu", l->j->path,
@@ -116,10 +159,10 @@ load_file(struct loading *l, struct err *e)
 	}
 	/* Even a first line: with no whole line nothing was begun. But a file of something else is not to be cut. */
 	if (b.n > 0 && l->first && !str_starts(l->settings, buf_str(&b))) {
-		err_set(e, ERR_INPUT, "cannot use '%s' as a journal: something else is in it", j->path);
+		something_else(j->path, e);
 		goto out;
 	}
-	if (b.n > 0) {
+	if (b.n > 0 && !l->peek) {
 		log_warn("the journal '%s' ends in a torn line; it is cut off", j->path);
 		if (ftruncate(j->fd, (off_t)l->whole) < 0) {
 			failed(j, "mend", e);
@@ -142,7 +185,7 @@ load_pieces(struct loading *l, struct err *e)
 		if ((rc = take_lines(l, &b, e)) < 0)
 			break;
 		if (b.n > 0) {
-			rc = err_set(e, ERR_INPUT, "cannot use '%s' as a journal: something else is in it", j->path);
+			rc = something_else(j->path, e);
 			break;
 		}
 	}
@@ -164,11 +207,24 @@ int
 journal_open(struct journal *j, const char *path, struct str settings, journal_entry *entry, void *arg, struct err *e)
 {
 	*j = (struct journal){.fd = -1, .path = path, .waiting = BUF_INIT(WAITING_MAX)};
-	struct loading l = {j, settings, entry, arg, true, 0};
-	if (open_file(j, e) == 0 && load_file(&l, e) == 0 && (!l.first || begin(j, settings, e) == 0))
+	struct loading l = {.j = j, .settings = settings, .entry = entry, .arg = arg, .first = true};
+	if (open_file(j, O_RDWR | O_CREAT | O_APPEND, e) == 0 && lock_file(j, e) == 0 && load_file(&l, e) == 0 &&
+	    (!l.first || begin(j, settings, e) == 0))
 		return 0;
 	journal_close(j);
 	return -1;
+}
+
+int
+journal_peek(struct journal *j, const char *path, struct str settings, journal_entry *entry, void *arg, struct err *e)
+{
+	*j = (struct journal){.fd = -1, .path = path};
+	struct loading l = {.j = j, .settings = settings, .entry = entry, .arg = arg, .peek = true, .first = true};
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	int rc = open_file(j, O_RDONLY, e) < 0 ? -1 : load_file(&l, e);
+	journal_close(j);
+	return rc;
 }
 
 int
@@ -176,7 +232,7 @@ journal_open_at(struct journal *j, const struct journal_medium *m, const char *p
     journal_entry *entry, void *arg, struct err *e)
 {
 	*j = (struct journal){.fd = -1, .path = path, .medium = *m, .waiting = BUF_INIT(WAITING_MAX)};
-	struct loading l = {j, settings, entry, arg, true, 0};
+	struct loading l = {.j = j, .settings = settings, .entry = entry, .arg = arg, .first = true};
 	if (load_pieces(&l, e) == 0 && (!l.first || begin(j, settings, e) == 0))
 		return 0;
 	journal_close(j);

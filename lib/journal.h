@@ -43,9 +43,17 @@ typedef int journal_entry(void *arg, struct str entry, struct err *e);
 
 /*
  * Opens or makes the file and hands out its entries. settings: one line without newline. ERR_CONFIG where the file was
- * begun with other settings, ERR_TRANSIENT where another run holds it, ERR_INPUT where it is no journal.
+ * begun with other settings, ERR_TRANSIENT where another run holds it, ERR_INPUT where it is no journal, ERR_AUTH where
+ * it may not be opened.
  */
 int journal_open(struct journal *j, const char *path, struct str settings, journal_entry *entry, void *arg, struct err *e);
+/* Hands out the entries of a file that another run may hold: no lock, nothing is made or mended. None where it is not there. */
+int journal_peek(struct journal *j, const char *path, struct str settings, journal_entry *entry, void *arg, struct err *e);
+/*
+ * Are a journal's settings, its first line, ours? 0, or ERR_CONFIG, and ERR_INPUT where the line is none of a journal's;
+ * such a line is not shown. The settings of all begin with {"journal": and are words.
+ */
+int journal_check_settings(const char *path, struct str theirs, struct str ours, struct err *e);
 /* The same in another place, which stands as path in messages. */
 int journal_open_at(struct journal *j, const struct journal_medium *m, const char *path, struct str settings,
     journal_entry *entry, void *arg, struct err *e);

@@ -217,6 +217,25 @@ scan_value(struct scan *c)
 	return false;
 }
 
+static bool
+is_among(char b, const char *set)
+{
+	return b != '\0' && strchr(set, b) != NULL;
+}
+
+static bool
+begins_value(char b)
+{
+	return is_among(b, "{[\"-0123456789tfn");
+}
+
+/* Between values. */
+static bool
+is_filler(char b)
+{
+	return is_blank(b) || b == ',';
+}
+
 /* Past what stands between values, into and out of arrays at top level: true at a value's first byte. */
 static bool
 find_value(struct values *v)
@@ -227,14 +246,14 @@ find_value(struct values *v)
 		i = 3;
 	for (; i < s.n; i++) {
 		char b = s.p[i];
-		if (is_blank(b) || b == ',')
+		if (is_filler(b))
 			continue;
 		if (b == '[' && !v->in_array) {
 			v->in_array = true;
 		} else if (b == ']' && v->in_array) {
 			v->in_array = false;
 		} else {
-			if (strchr("{[\"-0123456789tfn", b) == NULL || b == '\0')
+			if (!begins_value(b))
 				v->broken = "it is no JSON";
 			break;
 		}
@@ -310,18 +329,6 @@ blank(struct str s)
 	return str_trim(s).n == 0;
 }
 
-/* Does any line begin with { and end with }? */
-static bool
-has_object_line(struct str s)
-{
-	for (; s.n > 0; s = str_skip(s, first_line(s).n + 1)) {
-		struct str line = str_trim(first_line(s));
-		if (line.n > 1 && line.p == s.p && line.p[0] == '{' && line.p[line.n - 1] == '}')
-			return true;
-	}
-	return false;
-}
-
 /* The first value of s: its length, or 0 where it is not whole. */
 static size_t
 measure(struct values *v, struct str s)
@@ -349,6 +356,54 @@ has_long_value(struct values *v, struct str s)
 	return false;
 }
 
+/*
+ * Is s nothing but values, and more than one? sound: each of them is. Where the text may go on behind s, what it ends in
+ * need not be whole.
+ */
+static bool
+several(struct values *v, struct str s, bool sound, bool goes_on)
+{
+	int values = 0;
+	for (size_t i = 0, n; ; i += n, values++) {
+		while (i < s.n && is_filler(s.p[i]))
+			i++;
+		if (i == s.n)
+			return values > 1;
+		struct str value = {s.p + i, n = begins_value(s.p[i]) ? measure(v, str_skip(s, i)) : 0};
+		if (n == 0)
+			return values > 1 && goes_on;
+		if (sound && json_parse(&v->json, value) == JSON_BAD)
+			return false;
+	}
+}
+
+/*
+ * Are there more lines that are an object each and stand alone than elements of a list that are? Within an array or
+ * object something divides an element from what comes next. Behind the text's last line there is nothing to tell by,
+ * and what stands before it decides where it may be an element.
+ */
+static bool
+has_own_lines(struct values *v, struct str s)
+{
+	bool array = s.p[0] == '[', object = false, inner = false;
+	long alone = 0, listed = 0;
+	char last = '\n';
+	for (size_t n; s.n > 0; s = str_skip(s, n + 1)) {
+		n = first_line(s).n;
+		struct str line = str_trim(first_line(s));
+		if (line.n == 0)
+			continue;
+		alone += object && !is_among(line.p[0], ",:]}");
+		bool begins = line.p[0] == '{';
+		inner = (array || line.p > s.p) && is_among(last, ",:[");
+		last = line.p[line.n - 1];
+		object = begins && last == '}' && !several(v, line, false, false);
+		listed += begins && last == ',' && line.n > 2 && line.p[line.n - 2] == '}';
+	}
+	alone += object && v->ended && !inner;
+	return alone > listed;
+}
+
 static enum values_form
 tell(struct values *v, struct str s)
 {
@@ -358,21 +413,20 @@ tell(struct values *v, struct str s)
 		s = str_skip(s, 1);
 	if (s.n == 0)
 		return VALUES_LINES;
-	bool array = s.p[0] == '[', lines = has_object_line(s);
-	size_t n = measure(v, s);
-	struct str line = first_line(s), behind = str_skip(line, n);
-	if (array && (n == 0 || n > line.n || !lines))
+	struct str line = first_line(s);
+	bool only = blank(str_skip(s, line.n));
+	if ((!only && several(v, (struct str){s.p, line.n + 1}, true, false)) || has_long_value(v, s))
 		return VALUES_VALUES;
-	if (!array && n > 0 && n < line.n && !blank(behind) && measure(v, str_trim(behind)) > 0 &&
-	    json_parse(&v->json, (struct str){s.p, n}) != JSON_BAD)
-		return VALUES_VALUES;
-	if (has_long_value(v, s))
-		return VALUES_VALUES;
+	if (has_own_lines(v, s))
+		return VALUES_LINES;
 	/* A single line, too, that does not end as it should. */
-	return lines || (s.p[0] == '{' && blank(str_skip(s, line.n))) ? VALUES_LINES : VALUES_VALUES;
+	return only && s.p[0] == '{' && !several(v, line, false, !v->ended) ? VALUES_LINES : VALUES_VALUES;
 }
 
-/* Enough to tell: all of it, or a window with at least one whole line that is not blank. */
+/*
+ * Enough to tell: all of it, or a window with two whole lines that are not blank and the beginning of a third: the first
+ * may have lost its beginning. An array may be a single line.
+ */
 static bool
 enough(const struct values *v)
 {
@@ -381,9 +435,15 @@ enough(const struct values *v)
 		return true;
 	if (s.n < WINDOW)
 		return false;
-	while (s.n > 0 && is_blank(s.p[0]))
-		s = str_skip(s, 1);
-	return str_find(s, '\n') < s.n || (s.n > 0 && s.p[0] == '[');
+	for (int lines = 0; ; lines++) {
+		while (s.n > 0 && is_blank(s.p[0]))
+			s = str_skip(s, 1);
+		if (s.n == 0 || lines == 2)
+			return s.n > 0;
+		if (lines == 0 && s.p[0] == '[' && str_find(s, '\n') == s.n)
+			return true;
+		s = str_skip(s, str_find(s, '\n'));
+	}
 }
 
 bool

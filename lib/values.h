@@ -1,16 +1,16 @@
 /*
  * values: splits a file's text into events, as it comes, a piece at a time.
  *
- * The form is told by the first 64 KiB (more, where the first line is longer):
+ * The form is told by the first 64 KiB (more, where the first two lines are longer):
  *
  *	lines    one event a line, whatever is in it: a broken line is an event like the others, for judging is not done
  *	         here, and never takes its neighbour along. White space at a line's end and blank lines are left out.
  *	values   JSON values after one another, over lines as they like; of an array at top level each element is one. Commas
  *	         and white space between them do not count. The end of a value is told by its brackets and quotes alone.
  *
- * It is `values` where the text begins with an array that is more than its first line, where the first line holds two
- * values, or where some value is sound and goes over a line's end; else `lines` where any line begins with { and ends
- * with }; else `values`.
+ * It is `values` where the first line is nothing but values, several and sound, or where some value that the text begins
+ * with is sound and goes over a line's end; else `lines` where lines that begin with { and end with } stand alone, as
+ * elements of an array never do, whatever the first line is: it may have lost its beginning; else `values`.
  *
  * An event past LIMIT_DATA is handed out as its first LIMIT_LONG_LINE_KEPT bytes, with its length. In the form `values`
  * a bracket that does not match, a line's end in a string, or the text's end within a value breaks the file: what stands

@@ -2,10 +2,8 @@
  * What is done: receipts come in, and sources whose counts match go into the journal: a file, or for tasks without a disk
  * an object each, PREFIX/done/SHA256.json, beside PREFIX/settings.json.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bounds.h"
 #include "digest.h"
@@ -84,13 +82,8 @@ compare_settings(struct read *r, struct str ours, struct err *e)
 	buf_addz(&url, "settings.json?alt=media");
 	struct gapi_spec spec = {.method = "GET", .url = buf_cstr(&url), .what = "read", .object = r->o.journal};
 	int rc = gapi_sync(&r->gcs, &spec, &theirs, NULL, e);
-	if (rc == 0 && !str_eq(str_trim(buf_str(&theirs)), ours)) {
-		struct str t = buf_str(&theirs);
-		t.n = t.n < 300 ? t.n : 300;
-		rc = err_set(e, ERR_CONFIG,
-		    "cannot go on with the journal '%s': it was begun with other settings, %.*s, and this run "
-		    "has %.*s; give the same ones, or another --journal", r->o.journal, STR_ARG(t), STR_ARG(ours));
-	}
+	if (rc == 0)
+		rc = journal_check_settings(r->o.journal, str_trim(buf_str(&theirs)), ours, e);
 	buf_release(&url);
 	buf_release(&theirs);
 	return rc;
@@ -198,10 +191,8 @@ store_entry(struct read *r, const struct source *x)
 static int
 open_local(struct read *r, struct str settings, struct err *e)
 {
-	/* A dry run begins nothing. */
-	if (r->o.dry_run && access(r->o.journal, F_OK) < 0)
-		return 0;
-	return journal_open(&r->journal, r->o.journal, settings, on_entry, r, e);
+	/* A dry run begins nothing, and may look on while another run has the journal. */
+	return (r->o.dry_run ? journal_peek : journal_open)(&r->journal, r->o.journal, settings, on_entry, r, e);
 }
 
 int

@@ -15,6 +15,7 @@
 #include "num.h"
 #include "read.h"
 #include "time.h"
+#include "utf8.h"
 #include "xalloc.h"
 
 /* Ids are sources and a number, and end at LIMIT_ID. */
@@ -29,8 +30,13 @@ source_name(struct buf *out, const struct object *o)
 	jsonw_escape(out, str_of(o->url));
 	buf_addc(out, '@');
 	jsonw_escape(out, str_of(o->generation));
-	if (out->n - from <= SOURCE_MAX)
+	if (out->n - from <= SOURCE_MAX && utf8_valid(str_of(o->url)))
 		return;
+	/* Escaped, names would become one that differ only in bytes that are no text. */
+	if (!utf8_valid(str_of(o->url))) {
+		out->n = from;
+		buf_addf(out, "%s@%s", o->url, o->generation);
+	}
 	uint8_t sum[DIGEST_MAX];
 	char hex[2 * DIGEST_MAX + 1];
 	digest_of(DIGEST_SHA256, str_skip(buf_str(out), from), sum);
@@ -81,7 +87,9 @@ parse_bucket(struct target *t, struct err *e)
 {
 	struct str s = str_skip(str_of(t->url), 5), bucket = {s.p, str_find(s, '/')};
 	t->pattern = str_skip(s, bucket.n + 1);
-	if (bucket.n == 0 || glob_fixed(bucket) < bucket.n)
+	if (bucket.n == 0)
+		return err_set(e, ERR_USAGE, "cannot read '%s': it names no bucket", t->url);
+	if (glob_fixed(bucket) < bucket.n)
 		return err_set(e, ERR_USAGE, "cannot read '%s': wildcards stand for names, not for buckets", t->url);
 	if (t->pattern.n == 0 || t->pattern.p[t->pattern.n - 1] == '/')
 		return err_set(e, ERR_USAGE, "cannot read '%s': it names no object; for all below it give '%s%s**'", t->url, t->url,
@@ -92,7 +100,7 @@ parse_bucket(struct target *t, struct err *e)
 	return 0;
 }
 
-/* "./a//b" is "a/b": a file under two spellings would be two, and its events there twice. */
+/* "./a//b" is "a/b", "./" is ".": a file under two spellings would be two, and its events there twice. */
 static void
 tidy(struct target *t)
 {
@@ -106,6 +114,8 @@ tidy(struct target *t)
 		else
 			*to++ = *from++;
 	}
+	if (to == t->url)
+		*to++ = '.';
 	*to = '\0';
 	t->pattern = str_of(t->url);
 }

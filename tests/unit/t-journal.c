@@ -70,7 +70,7 @@ test_life(void)
 	journal_sync(&j, &e);
 	journal_close(&j);
 	content_is("S\none\ntwo\nthree\n", "and goes on behind them");
-	ok(load(&j, "T") < 0 && e.class == ERR_CONFIG, "with other settings: %s", e.text);
+	ok(load(&j, "T") < 0 && e.class == ERR_INPUT, "of something else: %s", e.text);
 	content_is("S\none\ntwo\nthree\n", "it is left as it is");
 }
 
@@ -93,6 +93,61 @@ test_torn(void)
 	content_is("Settings\n", "which is written anew");
 }
 
+#define SETTINGS(words) "{\"journal\":\"t\",\"settings\":\"" words "\"}"
+
+/* The words that differ, and nothing of what is no journal. */
+static void
+test_settings(void)
+{
+	static const struct {
+		const char *theirs, *ours, *want;
+	} cases[] = {
+	    {SETTINGS("dataset=d lake=gs://a/x via=load"), SETTINGS("dataset=d lake=gs://b/x via=load"),
+	        "other settings: lake=gs://a/x, and this run has lake=gs://b/x;"},
+	    {SETTINGS("a=1 b=2"), SETTINGS("a=1 b=22"), "other settings: b=2, and this run has b=22;"},
+	    {SETTINGS("a=1"), SETTINGS("a=1 b=2"), "other settings: nothing, and this run has b=2;"},
+	    {SETTINGS("a=1 b=2"), SETTINGS("a=1"), "other settings: b=2, and this run has nothing;"},
+	    {SETTINGS(""), SETTINGS("a=1"), "other settings: nothing, and this run has a=1;"},
+	    {SETTINGS("x=1"), SETTINGS("a=1"), "other settings: x=1, and this run has a=1;"},
+	    {"{\"journal\":\"bq-load\"}", SETTINGS("a=1"), "other settings: bq-load, and this run has t;"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int rc = journal_check_settings("j", str_of(cases[i].theirs), str_of(cases[i].ours), &e);
+		ok(rc < 0 && e.class == ERR_CONFIG && strstr(e.text, cases[i].want) != NULL, "%s", e.text);
+	}
+	ok(journal_check_settings("j", STR(SETTINGS("a")), STR(SETTINGS("a")), &e) == 0, "the same ones are");
+	struct journal j;
+	write_file("{\"type\":\"order\",\"card\":\"secret\"}\n");
+	ok(load(&j, SETTINGS("a=1")) < 0 && e.class == ERR_INPUT && strstr(e.text, "secret") == NULL,
+	    "bug: the message about an event file that was given as a journal showed its events: %s", e.text);
+}
+
+static int
+peek(struct journal *j)
+{
+	buf_reset(&entries, 0);
+	return journal_peek(j, path, STR("S"), on_entry, NULL, &e);
+}
+
+static void
+test_peek(void)
+{
+	struct journal j, k;
+	unlink(path);
+	ok(peek(&k) == 0 && k.entries == 0 && access(path, F_OK) < 0, "looking at a journal that is not there does not begin it");
+	write_file("S\none\ntw");
+	ok(peek(&k) == 0 && k.entries == 1, "one with a torn line has its whole ones");
+	content_is("S\none\ntw", "bug: a look mended it");
+	write_file("S\none\n");
+	ok(load(&j, "S") == 0 && peek(&k) == 0 && k.entries == 1, "bug: a look was refused while a run has it");
+	journal_add(&j, STR("two"));
+	ok(journal_sync(&j, &e) == 0, "which goes on");
+	journal_close(&j);
+	ok(peek(&k) == 0 && k.entries == 2, "and is seen to");
+	write_file("my notes");
+	ok(peek(&k) < 0 && e.class == ERR_INPUT, "something else: %s", e.text);
+}
+
 static void
 test_faults(void)
 {
@@ -110,6 +165,11 @@ test_faults(void)
 	close(fd);
 	free(long_line);
 	ok(load(&j, "S") < 0 && e.class == ERR_INPUT, "a line without end: %s", e.text);
+	chmod(path, 0);
+	bool root = geteuid() == 0 && seteuid(65534) == 0;
+	ok(load(&j, "S") < 0 && e.class == ERR_AUTH, "bug: without permission it was a failure of the disk: %s", e.text);
+	if (root && seteuid(0) < 0)
+		exit(77);
 	unlink(path);
 	mkfifo(path, 0600);
 	ok(load(&j, "S") < 0 && e.class == ERR_USAGE, "a FIFO: %s", e.text);
@@ -172,7 +232,7 @@ test_pieces(void)
 	ok(load_pieces_by(&j, "S", &e) == 0 && j.pieces == 3, "a medium may hand out several at once");
 	is_str(buf_str(&entries), "one|two|three|", "all of which are read");
 	journal_close(&j);
-	ok(load_pieces(&j, "T") < 0 && e.class == ERR_CONFIG, "with other settings: %s", e.text);
+	ok(load_pieces(&j, "T") < 0 && e.class == ERR_INPUT, "of something else: %s", e.text);
 	static char torn[] = "torn";
 	pieces[3] = torn;
 	ok(load_pieces(&j, "S") < 0 && e.class == ERR_INPUT, "a piece that is no whole lines: %s", e.text);
@@ -188,6 +248,8 @@ main(void)
 	log_set(LOG_ERROR, false);
 	test_life();
 	test_torn();
+	test_settings();
+	test_peek();
 	test_faults();
 	test_pieces();
 	unlink(path);

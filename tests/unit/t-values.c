@@ -179,10 +179,159 @@ test_deep(void)
 	ok(values_next(&v, &x) && x.length == 2, "to its end");
 }
 
+/* ---- a file of lines without its beginning, as tail -c or a rotation by bytes leaves it ---- */
+
+static const char *const events[] = {
+    "{\"type\":\"order\",\"country\":\"Norway\",\"n\":1,\"items\":[{\"sku\":\"a\",\"price\":1.5},{\"sku\":\"b\"}],\"x\":{}}",
+    "{\"s\":\"\\\"[1] {2} \\\\\",\"t\":\"}{\",\"u\":\"[\",\"v\":\"\",\"w\":\",\",\"list\":[1,[2,\"]\"],-3e5],\"y\":null}",
+    "{\"\xc3\xa9\xe2\x82\xac\":\"\\u20ac \\n 2025-02-08T13:09:00Z\",\"a\":{\"b\":{\"c\":[[],{}]}},\"ok\":true}",
+    "{\"q\":\"{\\\"nested\\\":[\\\"json\\\",{}]}\",\"k\":\"\\\"\",\"z\":\"1 2 {} []\"}",
+};
+#define EVENTS 4
+
+static const char *const junk[] = {"[{{  [1[xx\"\"x1},{,]]", "[", "[[", "[1,", "[{\"a\":1},", "{", "{\"a\":", "{\"a\":\"", "\"", "\"x",
+    "PK\003\004", "\"a\" b", "1 b", "1 2 ]", "\":\"Norway\"}", "}", "]", "},{", ",", ":", "null,", "2025-11-22 INFO [main] started", "PK\003\004",
+    "\xff\xfe", "<html>", "{\"a\":1} trailing", "{\"a\":1}}", "\"a\",\"b\":1}", "[1,2", "[\"x", "1 [", "{} {"};
+
+/* Is what was split exactly first, where it is not blank, and then the whole lines? */
+static bool
+keeps_lines(struct str first, const char *const *lines, int n, const char *indent)
+{
+	struct buf text = BUF_INIT(1 * MIB), want = BUF_INIT(1 * MIB), got = BUF_INIT(1 * MIB);
+	size_t end = first.n;
+	while (end > 0 && strchr(" \t\r", first.p[end - 1]) != NULL)
+		end--;
+	buf_adds(&text, first);
+	if (end > 0)
+		buf_addf(&want, "1:%.*s|", (int)end, first.p);
+	for (int i = 0; i < n; i++) {
+		buf_addf(&text, "\n%s%s", indent, lines[i]);
+		buf_addf(&want, "%s%d:%s%s", i > 0 ? "|" : "", i + 2, indent, lines[i]);
+	}
+	split(buf_str(&text), 100000, NULL, &got);
+	bool same = str_eq(buf_str(&got), buf_str(&want));
+	if (!same)
+		printf("# '%.*s' and %d lines: %.*s\n", STR_ARG(first), n, STR_ARG(buf_str(&got)));
+	buf_release(&text);
+	buf_release(&want);
+	buf_release(&got);
+	return same;
+}
+
+static void
+test_lost_beginning(void)
+{
+	int bad = 0;
+	for (int i = 0; i < EVENTS; i++) {
+		const char *others[EVENTS + 1] = {0};
+		for (int k = 0; k < EVENTS; k++)
+			others[k] = events[(i + 1 + k) % EVENTS];
+		for (struct str s = str_of(events[i]); s.n > 0; s = str_skip(s, 1)) {
+			for (int n = 1; n <= EVENTS; n++)
+				bad += !keeps_lines(s, others, n, "") + (n > 1 && !keeps_lines(s, others, n, "  "));
+		}
+	}
+	is_int(bad, 0, "bug: a first line without its beginning took all others along, wherever it was cut");
+	bad = 0;
+	for (size_t i = 0; i < sizeof(junk) / sizeof(junk[0]); i++) {
+		for (int n = 2; n <= EVENTS; n++)
+			bad += !keeps_lines(str_of(junk[i]), events, n, "");
+	}
+	is_int(bad, 0, "bug: and so did nonsense");
+}
+
+/* Lines longer than the window, the first without its beginning. */
+static void
+test_lost_long(void)
+{
+	struct buf text = BUF_INIT(4 * MIB);
+	struct value x;
+	int n = 0;
+	for (int i = 0; i < 4; i++) {
+		buf_addz(&text, i == 0 ? "Norway\",\"x\":\"" : "{\"a\":1,\"x\":\"");
+		memset(buf_room(&text, 100000), 'x', 100000);
+		buf_grew(&text, 100000);
+		buf_addz(&text, "\"}\n");
+	}
+	values_reset(&v);
+	for (struct str s = buf_str(&text); s.n > 0; s = str_skip(s, 1000)) {
+		buf_adds(values_buf(&v), (struct str){s.p, s.n < 1000 ? s.n : 1000});
+		if (s.n <= 1000)
+			values_end(&v, NULL);
+		while (values_next(&v, &x))
+			n += x.broken == NULL;
+	}
+	is_int(n, 4, "bug: and a first line longer than the window");
+	buf_release(&text);
+}
+
+/* Values on a line that is longer than what is looked at. */
+static void
+test_endless_line(void)
+{
+	struct value x;
+	int n = 0;
+	values_reset(&v);
+	buf_addz(values_buf(&v), "{\"a\":1");
+	for (int i = 1; i < 2000000; i++) {
+		buf_addz(values_buf(&v), "}{\"a\":1");
+		while (i % 1000 == 0 && values_next(&v, &x))
+			n += x.text.n == 7;
+	}
+	buf_addz(values_buf(&v), "}");
+	values_end(&v, NULL);
+	while (values_next(&v, &x))
+		n += x.text.n == 7;
+	is_int(n, 2000000, "values on a line of 14 MB");
+}
+
+/* Values whose lines look like objects of their own, and arrays that are cut. */
+static void
+test_inner_lines(void)
+{
+	struct buf text = BUF_INIT(1 * MIB), got = BUF_INIT(4 * MIB);
+	is_split("[\n  {\"a\":1},\n  {\"a\":2}\n]\n", "1:{\"a\":1}|2:{\"a\":2}", "an array, indented");
+	is_split("[\n{\"a\":1}\n,{\"a\":2}\n,\n{\"a\":3}\n]\n", "1:{\"a\":1}|2:{\"a\":2}|3:{\"a\":3}", "commas in front");
+	is_split("[\n{\"a\":1},\n{\"a\":2}\n", "1:{\"a\":1}|2:{\"a\":2}|3@19!(it ends within an array)",
+	    "an array without its end");
+	is_split("[\n{\"a\":1}\n", "1:{\"a\":1}|2@10!(it ends within an array)", "of one");
+	is_split("[\n{\"a\":1},\n{\"a\":2}\n{\"a\":3},\n{\"a\":4}\n]\n", "1:{\"a\":1}|2:{\"a\":2}|3:{\"a\":3}|4:{\"a\":4}",
+	    "an array that lacks a comma");
+	is_split("{\"items\":[\n{\"a\":1},\n{\"a\":2}\n],\n\"b\":\n{\"c\":3}\n}\n",
+	    "1:{\"items\":[\n{\"a\":1},\n{\"a\":2}\n],\n\"b\":\n{\"c\":3}\n}", "an object around objects");
+	is_split("{\"items\":[\n  {\"a\":1}", "1@0!{\"items\":[\n  {\"a\":1}(it ends within a value)", "one without its end");
+	is_split("{\"a\":1},\n{\"a\":2},\n{\"a\":3}\n", "1:{\"a\":1}|2:{\"a\":2}|3:{\"a\":3}", "a list without brackets");
+	is_split("  {\"a\":1}\n  {\"a\":2}\n", "1:  {\"a\":1}|2:  {\"a\":2}", "indented lines");
+	is_split("{\"a\":1} {\"b\":1}\n{\"a\":2} {\"b\":2}\n", "1:{\"a\":1}|2:{\"b\":1}|3:{\"a\":2}|4:{\"b\":2}",
+	    "two on each line");
+	is_split("{\"a\":1} {\"b\":01}\n{\"a\":2} {\"b\":2}\n", "1:{\"a\":1}|2:{\"b\":01}|3:{\"a\":2}|4:{\"b\":2}",
+	    "a bad one among them");
+	is_split("1 \"a\" null [] \n{\"a\":1}\n", "1:1|2:\"a\"|3:null|4:{\"a\":1}", "scalars");
+	is_split("{\"a\":1}, {\"b\":01}", "1:{\"a\":1}|2:{\"b\":01}", "two on the only line");
+	/* Longer than the window, which ends anywhere, also behind what looks like a whole line. */
+	int bad = 0;
+	for (int pad = 0; pad < 12; pad++) {
+		buf_reset(&text, 0);
+		buf_addf(&text, "{\"items\":[%*s\n", pad, "");
+		while (text.n < 65 * KIB)
+			buf_addz(&text, "{\"a\":1}\n,\n");
+		buf_addz(&text, "{}]}");
+		split(buf_str(&text), 1, NULL, &got);
+		bad += got.n != text.n + 2;
+	}
+	is_int(bad, 0, "a long object around objects");
+	buf_release(&text);
+	buf_release(&got);
+}
+
 int
 main(void)
 {
 	values_init(&v);
+	test_lost_beginning();
+	test_lost_long();
+	test_endless_line();
+	test_inner_lines();
 	test_lines();
 	test_values();
 	test_broken();
