@@ -269,8 +269,8 @@ on_read(void *arg, const struct gapi_result *result)
 		finish_whole(r);
 	} else if (result->status == 404) {
 		/* Also where it was replaced: what is asked for is the one generation. */
-		err_set(&e, ERR_TRANSIENT, "cannot read '%s': it is gone, at byte %llu of %llu: deleted, or replaced by one that the "
-		    "next run reads", r->label, (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
+		err_set(&e, ERR_TRANSIENT, "cannot read '%s': it is gone, at byte %llu of %llu: deleted, or replaced by one "
+		    "that the next run reads", r->label, (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
 		finish(r, &e, true);
 	} else if (result->status == 412 || result->status == 416) {
 		err_set(&e, ERR_TRANSIENT, "cannot read '%s': it changed while it was being read, at byte %llu of %llu; it is read "

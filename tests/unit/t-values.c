@@ -189,9 +189,9 @@ static const char *const events[] = {
 };
 #define EVENTS 4
 
-static const char *const junk[] = {"[{{  [1[xx\"\"x1},{,]]", "[", "[[", "[1,", "[{\"a\":1},", "{", "{\"a\":", "{\"a\":\"", "\"", "\"x",
-    "PK\003\004", "\"a\" b", "1 b", "1 2 ]", "\":\"Norway\"}", "}", "]", "},{", ",", ":", "null,", "2025-11-22 INFO [main] started", "PK\003\004",
-    "\xff\xfe", "<html>", "{\"a\":1} trailing", "{\"a\":1}}", "\"a\",\"b\":1}", "[1,2", "[\"x", "1 [", "{} {"};
+static const char *const junk[] = {"[{{  [1[xx\"\"x1},{,]]", "[", "[[", "[1,", "[{\"a\":1},", "{", "{\"a\":", "{\"a\":\"",
+    "\"", "\"x", "\"a\" b", "1 b", "1 2 ]", "\":\"Norway\"}", "}", "]", "},{", ",", ":", "null,", "2025-11-22 INFO [main] started",
+    "PK\003\004", "\xff\xfe", "<html>", "{\"a\":1} trailing", "{\"a\":1}}", "\"a\",\"b\":1}", "[1,2", "[\"x", "1 [", "{} {"};
 
 /* Is what was split exactly first, where it is not blank, and then the whole lines? */
 static bool
