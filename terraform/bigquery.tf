@@ -45,7 +45,8 @@ resource "google_bigquery_table" "events" {
 # A redelivered message's row is equal in every column to the first one, for the same bytes were inserted, and insertId is no
 # column that could be compared. A table's own id is no key: an order has a row for each status that it went through. So the
 # view keeps one of each set of equal rows. Two events that differ in nothing, the microsecond included, are taken for one.
-# (DISTINCT takes every type that schemas.json may have; a filter on the partition's column still prunes.)
+# (Rows are compared as JSON, for DISTINCT does not take every type that schemas.json may have. The partition's column stands
+# beside it, so that a filter on that column may be applied before the rows are numbered.)
 resource "google_bigquery_table" "unique" {
   for_each            = google_bigquery_table.events
   dataset_id          = google_bigquery_dataset.events.dataset_id
@@ -55,7 +56,7 @@ resource "google_bigquery_table" "unique" {
   deletion_protection = false # it holds nothing
 
   view {
-    query          = "SELECT DISTINCT * FROM `${var.project}.${var.dataset}.${each.value.table_id}`"
+    query          = "SELECT * FROM `${var.project}.${var.dataset}.${each.value.table_id}` AS t WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY t.${local.tables[each.key].partition.field}, TO_JSON_STRING(t)) = 1"
     use_legacy_sql = false
   }
 }

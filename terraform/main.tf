@@ -9,10 +9,14 @@ locals {
   location = coalesce(var.location, var.region)
   bucket   = coalesce(var.bucket, "${var.project}-events-output")
 
+  # The first two are what terraform itself asks about services and about grants on the project; it cannot switch them on
+  # by itself, so README.md has the command. They are here to stay on.
   apis = concat(
+    ["cloudresourcemanager", "serviceusage"],
     ["artifactregistry", "bigquery", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "storage"],
     var.fleet == null ? [] : ["compute"],
     var.backfill == null ? [] : ["run"],
+    var.build ? ["cloudbuild"] : [],
   )
 }
 
@@ -35,6 +39,15 @@ resource "google_artifact_registry_repository" "images" {
     action = "KEEP"
     most_recent_versions {
       keep_count = 20
+    }
+  }
+  # What runs may be older than 90 days and 20 pushes; machines that are made later want it, too.
+  cleanup_policies {
+    id     = "keep-deployed"
+    action = "KEEP"
+    condition {
+      tag_state    = "TAGGED"
+      tag_prefixes = ["deployed-"]
     }
   }
   cleanup_policies {

@@ -27,18 +27,6 @@ resource "google_monitoring_notification_channel" "pagerduty" {
   depends_on = [google_project_service.api]
 }
 
-# The scripts say this once for each chain that ended by itself, whatever its first failure was.
-resource "google_logging_metric" "crashes" {
-  name        = "evpipe/crashes"
-  description = "Chains that ended by themselves."
-  filter      = "\"ending the chain\""
-  metric_descriptor {
-    metric_kind = "DELTA"
-    value_type  = "INT64"
-  }
-  depends_on = [google_project_service.api]
-}
-
 locals {
   channels = concat(
     [for channel in google_monitoring_notification_channel.email : channel.name],
@@ -52,9 +40,14 @@ locals {
     backlog = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${name}\" AND metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\""
     acked   = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${name}\" AND metric.type=\"pubsub.googleapis.com/subscription/ack_message_count\""
   } }
-  # Of the project: BigQuery counts these at once, while its rows by table come with hours of delay.
-  rows    = "resource.type=\"bigquery_project\" AND metric.type=\"bigquery.googleapis.com/storage/insertall_inserted_rows\""
-  crashes = "resource.type=\"gce_instance\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.crashes.name}\""
+  # Of the project and where the dataset is: BigQuery counts these at once, while its rows by table come with hours of delay.
+  # (The label is us-central1 for a region; how it writes EU and US is not documented.)
+  rows = "resource.type=\"bigquery_project\" AND resource.labels.location=monitoring.regex.full_match(\"(?i)${local.location}\") AND metric.type=\"bigquery.googleapis.com/storage/insertall_inserted_rows\""
+  # Log entries, not a metric made of them: an alert on a metric that is a minute old is refused. The scripts say this once for
+  # each chain that ended by itself, whatever its first failure was.
+  crashes = "resource.type=\"gce_instance\" AND \"ending the chain\""
+
+  backlog = coalesce(var.alerts.backlog_messages, var.fleet == null ? 1000000 : var.fleet.max_instances * var.fleet.messages_per_instance)
 
   alerts = {
     oldest-unacked = {
@@ -78,11 +71,11 @@ locals {
       title     = "evpipe: the backlog grows"
       severity  = "WARNING"
       filter    = local.of.events.backlog
-      above     = var.alerts.backlog_messages
+      above     = local.backlog
       period    = 60
       duration  = 600
       aligner   = "ALIGN_MAX"
-      condition = "more than ${var.alerts.backlog_messages} messages are not acknowledged"
+      condition = "more than ${local.backlog} messages are not acknowledged"
       text      = <<-END
         More is published than stored. Up to 100,000 messages of each running chain count as backlog until their objects in the lake are closed; past that, start more instances on ${local.subscriptions.events} (or raise the fleet's max_instances), and look for a service that throttles: the logs warn with its name. See evpipe-scaling(7).
         END
@@ -124,6 +117,7 @@ locals {
       period    = var.alerts.no_rows_minutes * 60
       duration  = 60
       aligner   = "ALIGN_SUM"
+      reducer   = "REDUCE_SUM"
       condition = "BigQuery got no streamed row for ${var.alerts.no_rows_minutes} minutes"
       text      = <<-END
         1. Is anything published to ${google_pubsub_topic.events.name}? If not, the producers are silent: their matter.
@@ -133,15 +127,12 @@ locals {
         END
     }
     crash-loop = {
-      title     = "evpipe: an instance keeps crashing"
-      severity  = "CRITICAL"
-      filter    = local.crashes
-      above     = var.alerts.crashes
-      period    = 600
-      duration  = 0
-      aligner   = "ALIGN_SUM"
-      condition = "more than ${var.alerts.crashes} chains ended by themselves on one machine within 10 minutes"
+      title     = "evpipe: an instance crashes"
+      severity  = "WARNING"
+      log       = local.crashes
+      condition = "a chain ended by itself"
       text      = <<-END
+        Told at most once an hour; one that comes again every hour is a crash loop. It sees what machines of Compute Engine write to Cloud Logging: the fleet's do; a single machine needs the Ops Agent for its journal, and one elsewhere is not seen at all.
         Nothing is lost: what is not acknowledged comes again, doubled rows are taken out by the views. In the machine's log look for `ended with` or `was killed by` just before `ending the chain`: that stage is the cause. 74 is a broken pipe, mostly a consequence. 137 is the kernel's memory killer: lower --max-outstanding. 70 is a bug: keep the log. One machine alone: delete it, the group makes another.
         END
     }
@@ -158,16 +149,26 @@ resource "google_monitoring_alert_policy" "alert" {
 
   conditions {
     display_name = each.value.condition
-    condition_threshold {
-      filter          = each.value.filter
-      comparison      = can(each.value.above) ? "COMPARISON_GT" : "COMPARISON_LT"
-      threshold_value = can(each.value.above) ? each.value.above : each.value.below
-      duration        = "${each.value.duration}s"
-      # Where too little is the fault, nothing at all is the fault, too.
-      evaluation_missing_data = can(each.value.above) ? null : "EVALUATION_MISSING_DATA_ACTIVE"
-      aggregations {
-        alignment_period   = "${each.value.period}s"
-        per_series_aligner = each.value.aligner
+    dynamic "condition_threshold" {
+      for_each = can(each.value.log) ? [] : [each.value]
+      content {
+        filter          = each.value.filter
+        comparison      = can(each.value.above) ? "COMPARISON_GT" : "COMPARISON_LT"
+        threshold_value = can(each.value.above) ? each.value.above : each.value.below
+        duration        = "${each.value.duration}s"
+        # Where too little is the fault, nothing at all is the fault, too.
+        evaluation_missing_data = can(each.value.above) ? null : "EVALUATION_MISSING_DATA_ACTIVE"
+        aggregations {
+          alignment_period     = "${each.value.period}s"
+          per_series_aligner   = each.value.aligner
+          cross_series_reducer = try(each.value.reducer, null)
+        }
+      }
+    }
+    dynamic "condition_matched_log" {
+      for_each = can(each.value.log) ? [each.value.log] : []
+      content {
+        filter = condition_matched_log.value
       }
     }
   }
@@ -180,6 +181,12 @@ resource "google_monitoring_alert_policy" "alert" {
 
   alert_strategy {
     auto_close = "86400s"
+    dynamic "notification_rate_limit" {
+      for_each = can(each.value.log) ? ["3600s"] : []
+      content {
+        period = notification_rate_limit.value
+      }
+    }
   }
 
   depends_on = [google_project_service.api]
@@ -190,7 +197,7 @@ locals {
     { title = "Oldest unacknowledged message (s)", filter = local.of.events.age, aligner = "ALIGN_MAX" },
     { title = "Backlog (messages)", filter = local.of.events.backlog, aligner = "ALIGN_MAX" },
     { title = "Acknowledged: stored, or dead (messages/s)", filter = local.of.events.acked, aligner = "ALIGN_RATE" },
-    { title = "Rows streamed into BigQuery (rows/s)", filter = local.rows, aligner = "ALIGN_RATE" },
+    { title = "Rows streamed into BigQuery (rows/s)", filter = local.rows, aligner = "ALIGN_RATE", reducer = "REDUCE_SUM" },
     {
       title   = "Objects of the lake (requests/s)"
       filter  = "resource.type=\"gcs_bucket\" AND resource.labels.bucket_name=\"${google_storage_bucket.lake.name}\" AND metric.type=\"storage.googleapis.com/api/request_count\""
@@ -198,7 +205,6 @@ locals {
     },
     { title = "Dead letters (messages)", filter = local.of.dlq.backlog, aligner = "ALIGN_MAX" },
     { title = "Oldest dead letter (s)", filter = local.of.dlq.age, aligner = "ALIGN_MAX" },
-    { title = "Chains that ended by themselves (per 10 minutes)", filter = local.crashes, aligner = "ALIGN_SUM", period = "600s" },
   ]
 }
 
@@ -207,20 +213,23 @@ resource "google_monitoring_dashboard" "evpipe" {
     displayName = "evpipe"
     gridLayout = {
       columns = "2"
-      widgets = [for chart in local.charts : {
+      widgets = concat([for chart in local.charts : {
         title = chart.title
         xyChart = {
           dataSets = [{
             plotType = "LINE"
             timeSeriesQuery = {
               timeSeriesFilter = {
-                filter      = chart.filter
-                aggregation = { alignmentPeriod = try(chart.period, "60s"), perSeriesAligner = chart.aligner }
+                filter = chart.filter
+                aggregation = merge({ alignmentPeriod = "60s", perSeriesAligner = chart.aligner },
+                try({ crossSeriesReducer = chart.reducer }, {}))
               }
             }
           }]
         }
-      }]
+        }],
+        [{ title = "Chains that ended by themselves", logsPanel = { filter = local.crashes, resourceNames = ["projects/${var.project}"] } }]
+      )
     }
   })
   depends_on = [google_project_service.api]

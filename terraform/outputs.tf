@@ -41,6 +41,13 @@ output "image_repository" {
   value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
 }
 
+# It depends on who runs it, for an apply with -target leaves alone what depends on no target.
+output "image" {
+  description = "What fleet and backfill run: the variable image of an apply that shall leave it as it is."
+  value       = var.image
+  depends_on  = [module.fleet, module.backfill]
+}
+
 output "dashboard" {
   description = "The dashboard's id."
   value       = google_monitoring_dashboard.evpipe.id

@@ -31,6 +31,10 @@ variable "labels" {
   description = "Labels of everything that takes labels."
   type        = map(string)
   default     = { app = "evpipe" }
+  validation {
+    condition     = length(var.labels) <= 64 && alltrue([for k, v in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", k)) && can(regex("^[a-z0-9_-]{0,63}$", v))])
+    error_message = "Labels are 64 at most; names and values have up to 63 lower-case letters, digits, hyphens and underscores, and a name begins with a letter."
+  }
 }
 
 # ---- names: the tools' defaults. Whoever changes one takes the tools' options from the output `environment`. ------------
@@ -79,6 +83,10 @@ variable "schemas" {
   description = "The schemas.json that tables are made of. Null: the one beside this folder."
   type        = string
   default     = null
+  validation {
+    condition     = var.schemas == null || can(length(jsondecode(file(var.schemas)).tables))
+    error_message = "schemas names a file as in schemas(5): JSON with a member tables."
+  }
 }
 
 # ---- keeping ---------------------------------------------------------------------------------------------------------
@@ -159,21 +167,24 @@ variable "alert_pagerduty_key" {
   type        = string
   default     = null
   sensitive   = true
+  validation {
+    condition     = var.alert_pagerduty_key == null || can(regex("^[0-9A-Za-z]{32}$", var.alert_pagerduty_key))
+    error_message = "An integration key of PagerDuty has 32 letters and digits."
+  }
 }
 
 variable "alerts" {
   description = "Past what there is an alert; see the alerts' own texts."
   type = object({
-    oldest_unacked_minutes = optional(number, 10)      # the stream is behind by so much
-    backlog_messages       = optional(number, 1000000) # so many messages wait
-    dead_letters           = optional(number, 0)       # more dead letters than this wait
-    dead_letter_days       = optional(number, 24)      # the oldest dead letter; at 31 days Pub/Sub deletes it
-    no_rows_minutes        = optional(number, 60)      # BigQuery got no row
-    crashes                = optional(number, 3)       # chains that ended by themselves on one machine in 10 minutes
+    oldest_unacked_minutes = optional(number, 10) # the stream is behind by so much
+    backlog_messages       = optional(number)     # so many messages wait; null: more than the whole fleet is for, else 1,000,000
+    dead_letters           = optional(number, 0)  # more dead letters than this wait
+    dead_letter_days       = optional(number, 24) # the oldest dead letter; at 31 days Pub/Sub deletes it
+    no_rows_minutes        = optional(number, 60) # BigQuery got no row
   })
   default = {}
   validation {
-    condition     = alltrue([for k, v in var.alerts : v >= 0]) && var.alerts.dead_letter_days < 31 && var.alerts.no_rows_minutes >= 5 && var.alerts.no_rows_minutes <= 1380
+    condition     = alltrue([for k, v in var.alerts : coalesce(v, 0) >= 0]) && var.alerts.dead_letter_days < 31 && var.alerts.no_rows_minutes >= 5 && var.alerts.no_rows_minutes <= 1380
     error_message = "Thresholds are not negative; dead letters live 31 days; no_rows_minutes is 5 to 1380 (23 hours)."
   }
 }
@@ -209,6 +220,15 @@ variable "fleet" {
     condition     = var.fleet == null || try(var.fleet.messages_per_instance > 100000, false)
     error_message = "messages_per_instance must be more than one chain's window (100,000): these are in the backlog until they are acknowledged."
   }
+  validation {
+    condition     = var.fleet == null || can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)+$", var.fleet.machine_type))
+    error_message = "A machine type looks like e2-standard-2."
+  }
+  validation {
+    # 4 addresses of a network are Google's, 4 machines more than max_instances there are while a new image comes.
+    condition     = var.fleet == null || try(can(cidrnetmask(var.fleet.subnet)) && pow(2, 32 - tonumber(split("/", var.fleet.subnet)[1])) >= var.fleet.max_instances + 8, false)
+    error_message = "subnet is an IPv4 network such as 10.20.0.0/24, with 8 addresses more than max_instances."
+  }
 }
 
 variable "backfill" {
@@ -227,7 +247,19 @@ variable "backfill" {
     error_message = "from is a list of gs://BUCKET/GLOB."
   }
   validation {
-    condition     = var.backfill == null || try(var.backfill.tasks >= 1 && var.backfill.tasks <= 10000, false)
-    error_message = "Cloud Run takes 1 to 10,000 tasks."
+    condition     = var.backfill == null || try(var.backfill.tasks >= 1 && var.backfill.tasks <= 1400, false)
+    error_message = "tasks are 1 to 1,400: BigQuery takes 1,500 load jobs into a table a day, and each task wants one."
+  }
+  validation {
+    condition     = var.backfill == null || try(var.backfill.parallelism >= 0 && var.backfill.parallelism <= var.backfill.tasks && floor(var.backfill.parallelism) == var.backfill.parallelism, false)
+    error_message = "parallelism is 0, for all at once, up to tasks."
+  }
+  validation {
+    condition     = var.backfill == null || try(contains(["1", "2", "4", "6", "8"], var.backfill.cpu) && can(regex("^[1-9][0-9]*(Mi|Gi)$", var.backfill.memory)), false)
+    error_message = "cpu is 1, 2, 4, 6 or 8, and memory like 512Mi or 4Gi."
+  }
+  validation {
+    condition     = var.backfill == null || try(var.backfill.timeout_seconds >= 1 && var.backfill.timeout_seconds <= 604800, false)
+    error_message = "timeout_seconds is 1 to 604,800, a week."
   }
 }

@@ -58,6 +58,27 @@ run "defaults" {
     error_message = "The dashboard has its charts."
   }
   assert {
+    condition = (toset([for name, alert in google_monitoring_alert_policy.alert : name if length(alert.conditions[0].condition_matched_log) == 1]) == toset(["crash-loop"])
+      && google_monitoring_alert_policy.alert["crash-loop"].alert_strategy[0].notification_rate_limit[0].period == "3600s"
+      && alltrue([for name, alert in google_monitoring_alert_policy.alert : length(alert.conditions[0].condition_threshold) == 1
+    && length(alert.alert_strategy[0].notification_rate_limit) == 0 if name != "crash-loop"]))
+    error_message = "A crash is a log entry, told at a limited rate; the other alerts are on metrics."
+  }
+  assert {
+    condition = (strcontains(google_monitoring_alert_policy.alert["no-rows"].conditions[0].condition_threshold[0].filter, "us-central1")
+    && google_monitoring_alert_policy.alert["no-rows"].conditions[0].condition_threshold[0].aggregations[0].cross_series_reducer == "REDUCE_SUM")
+    error_message = "Rows are counted where the dataset is, all together."
+  }
+  assert {
+    condition     = google_monitoring_alert_policy.alert["backlog"].conditions[0].condition_threshold[0].threshold_value == 1000000
+    error_message = "Without a fleet, a million messages are a backlog."
+  }
+  assert {
+    condition = (alltrue([for api in ["cloudresourcemanager", "serviceusage"] : contains(keys(google_project_service.api), api)])
+    && !contains(keys(google_project_service.api), "cloudbuild"))
+    error_message = "What terraform itself asks is switched on, and nothing that is not used."
+  }
+  assert {
     condition     = output.environment == <<-END
       EVPIPE_BUCKET=shop-prod-events-output
       EVPIPE_DATASET=shop-prod:ecommerce_events

@@ -44,6 +44,9 @@ terraform {
 }
 
 locals {
+  # BigQuery takes 1,500 load jobs into a table a day, of all tasks together: each lingers so long that its part is kept.
+  linger = max(60, 58 * var.settings.tasks)
+
   # Cloud Run tells each task which one it is.
   script = <<-END
     share=$CLOUD_RUN_TASK_INDEX/$CLOUD_RUN_TASK_COUNT
@@ -73,7 +76,7 @@ resource "google_cloud_run_v2_job" "backfill" {
         args    = concat([var.journal], var.settings.from)
 
         dynamic "env" {
-          for_each = var.environment
+          for_each = merge(var.environment, { EVPIPE_LINGER = local.linger })
           content {
             name  = env.key
             value = env.value

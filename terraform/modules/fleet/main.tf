@@ -80,12 +80,16 @@ resource "google_project_iam_member" "log" {
 }
 
 locals {
+  # 64, 77 and 78 are not started again: a machine that can do nothing goes off rather than count as a good one, and the group
+  # makes another in its place, again and again, until somebody mends the settings or takes the image back. 75 is no failure of a
+  # stop, but one of a run.
   unit = <<-END
     [Unit]
     Description=evpipe: Pub/Sub to BigQuery and Cloud Storage
     Wants=network-online.target docker.service
     After=network-online.target docker.service
     StartLimitIntervalSec=0
+    FailureAction=poweroff-force
 
     [Service]
     Environment=HOME=/var/lib/evpipe
@@ -100,6 +104,8 @@ locals {
     RestartSteps=6
     RestartMaxDelaySec=60
     RestartPreventExitStatus=64 77 78
+    SuccessExitStatus=75
+    RestartForceExitStatus=75
 
     [Install]
     WantedBy=multi-user.target
@@ -177,7 +183,8 @@ resource "google_compute_region_instance_group_manager" "stream" {
     instance_template = google_compute_region_instance_template.stream.id
   }
 
-  # A new image or setting replaces the machines one zone's share at a time; new ones come before old ones go.
+  # A new image or setting replaces the machines a few at a time; new ones come before old ones go. To Compute Engine a machine is
+  # good when it runs, whatever runs in it: cloudbuild.yaml tries the image on these very resources before.
   update_policy {
     type                  = "PROACTIVE"
     minimal_action        = "REPLACE"
