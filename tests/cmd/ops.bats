@@ -26,7 +26,7 @@ part() {
 # commands: of what part prints, as a shell script: displays' lines without their prompts, and waits of a second
 commands() {
 	sed -n 's/^\.Dl \(\$ .*\)/\1/p; /^\.Bd -literal/,/^\.Ed/{/^\.[BE]d/d; p}' |
-		sed -E 's/\\e/\\/g; s/^\$ //; s/--(idle|quiet)-exit [0-9]+/--\1-exit 1/g; s/^evpipe-replay/& --idle-exit 1/'
+		sed -E ':more; /\\e$/{N; s/ *\\e\n */ /; b more}; s/\\e/\\/g; s/^\$ //; s/--(idle|quiet)-exit [0-9]+/--\1-exit 1/g; s/^evpipe-replay/& --idle-exit 1/'
 }
 
 died() { # CODE LINE
@@ -63,7 +63,7 @@ died() { # CODE LINE
 @test "the checks before an upgrade and a schema change run as they stand" {
 	start_emu
 	cp "$ROOT/schemas.json" .
-	{ part Upgrade && part 'A schema change'; } | commands >all
+	{ part Upgrade && part 'A schema change'; } | commands | grep -v '^terraform ' >all
 	[ "$(grep -c . all)" = 3 ]
 	bash -euo pipefail all
 }
@@ -84,19 +84,40 @@ died() { # CODE LINE
 }
 
 @test "a first deployment is ten commands, and what they name is there" {
-	part 'First deployment' | sed '/^One machine/,$d' | commands >all
+	part 'First deployment' | sed '/^The second is/,$d' | commands >all
 	cat all
 	[ "$(grep -c . all)" = 10 ]
 	local name
-	for name in $(grep -oE '^(project|region|alert_emails) |\b(project|region|alert_emails) = |-var .?[a-z]+=' all | grep -oE '[a-z_]{4,}' | sort -u); do
+	{ part 'First deployment' && part 'A deployment on every push'; } | commands >both
+	{ grep -oE "'[a-z_]+ = " both && grep -oE -- '-var .?[a-z]+=' both; } | sed 's/-var//' | grep -oE '[a-z_]{4,}' | sort -u >variables
+	[ "$(paste -sd ' ' variables)" = 'alert_emails build fleet image project region' ]
+	for name in $(<variables); do
 		grep -q "^variable \"$name\"" "$ROOT/terraform/variables.tf" || { echo "no variable $name"; return 1; }
 	done
-	for name in $(part 'First deployment' | commands | grep -oE 'output -raw [a-z_]+' | sed 's/.* //'); do
+	for name in $(grep -oE 'output -raw [a-z_]+' "$page" | sed 's/.* //'); do
 		grep -q "^output \"$name\"" "$ROOT/terraform/outputs.tf" || { echo "no output $name"; return 1; }
 	done
 	[ -f "$ROOT/Dockerfile" ]
 	head -n 1 "$ROOT/tests/data/orders.ndjson" | ev-validate --events-only >valid
 	[ -s valid ]
+}
+
+@test "a deployment on every push gives the roles that cloudbuild.yaml names; the image is run as the Dockerfile says" {
+	part 'A deployment on every push' | commands >all
+	sed '/^steps:/,$d' "$ROOT/cloudbuild.yaml" >head
+	grep -oE 'roles/[A-Za-z0-9.]+' head | sed 's,.*/,,' | grep -vxE 'logging.logWriter|artifactregistry.writer' | sort >wanted # terraform grants these two
+	[ "$(wc -l <wanted)" = 7 ]
+	{ sed -n 's/^for role in \(.*\); do$/\1/p' all | tr ' ' '\n'; grep -oE 'role=roles/[a-zA-Z.]+' all | sed 's,.*/,,'; } | sort | diff wanted -
+	grep -q '^  _STATE_BUCKET:' "$ROOT/cloudbuild.yaml"
+	grep -q -- '--substitutions=_STATE_BUCKET=' all
+	bash -n all
+	# the backend that the second command's printf writes is one
+	grep '^printf .*backend' all | sed 's, > .*,,' | bash >backend.tf
+	! command -v terraform || terraform fmt -check .
+	# how the image is run is told once
+	sed -n 's/^#.*docker run \(.*\) --env-file.*/\1/p' "$ROOT/Dockerfile" >options
+	[ -s options ]
+	part 'First deployment' | grep -qF -- "docker run $(<options) --env-file"
 }
 
 @test "every alert of terraform is explained, by its title and name, and no other" {
@@ -125,6 +146,17 @@ died() { # CODE LINE
 			n++; sum[2] = sum[3] = 0; next }
 		/^\.It [^E]/ && NF == 3 { sum[2] += $2; sum[3] += $3 }
 		END { exit bad || n != 3 }'
+	# instances by their rate, their processors, and what they cost, row by row
+	awk -F ' Ta ' '
+		function ceil(x) { return int(x) + (x > int(x)) }
+		function near(x, y) { return x - y < 0.006 && y - x < 0.006 }
+		/^\.It instances of 2 cores/ { for (i = 2; i <= 3; i++) { gsub(",", "", $i); split($i, of, " "); rate[i] = of[3]; n[i] = of[5]
+			if (n[i] != ceil(of[1] / rate[i])) { print $0; bad = 1 } rows++ } }
+		/^\.It their vCPUs/ { for (i = 2; i <= 3; i++) { if ($i != 2 * n[i]) { print $0; bad = 1 } rows++ } }
+		/^\.It e2-standard-2/ { for (i = 2; i <= 3; i++) { if (!near($i, 1e9 / rate[i] / 3600 * 0.067)) { print $0; bad = 1 } rows++ } }
+		END { exit bad || rows != 6 }' "$page"
+	grep -q "the $(sed -n 's/^\.It their vCPUs.* //p' "$page") of $(sed -n 's/^\.It instances of 2 cores.* //p' "$page") e2-standard-2" "$page"
+	grep -q '22,500 of 400, or 13,000 of 1 KiB' "$page" # the rates that the rows divide by
 	grep -q 'max_instances *= optional(number, 10)' "$ROOT/terraform/variables.tf"
 	grep -q '^(10)\.$' "$page"
 	grep -q 'messages_per_instance *= optional(number, 300000)' "$ROOT/terraform/variables.tf"
