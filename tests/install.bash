@@ -4,13 +4,12 @@
 
 # make_install VARIABLE=VALUE...
 make_install() {
-	local copy=$BATS_TEST_TMPDIR/build
+	local copy=$BATS_FILE_TMPDIR/build log=$BATS_FILE_TMPDIR/install.log
 	if [ ! -d "$copy" ]; then
 		mkdir "$copy"
 		cp -a "$B/lib" "$B/cmd" "$copy"
 	fi
-	env -u MAKEFLAGS -u MAKELEVEL make -s -j2 -C "$ROOT" B="$copy" "$@" install >"$BATS_TEST_TMPDIR/install.log" 2>&1 ||
-		{ cat "$BATS_TEST_TMPDIR/install.log"; return 1; }
+	env -u MAKEFLAGS -u MAKELEVEL make -s -j2 -C "$ROOT" B="$copy" "$@" install >"$log" 2>&1 || { cat "$log"; return 1; }
 }
 
 # Why nothing can be laid over this machine's root, or nothing. A layer is in memory, and gone with its last process.

@@ -67,6 +67,16 @@ first_process() {
 	pgrep -P "$PID"
 }
 
+# its processes into the file `inside`, their ids being those seen from here
+processes_of_image() {
+	pgrep --ns "$(first_process)" --nslist pid -u $NOBODY >inside
+}
+
+all_gone() {
+	local pid
+	while IFS= read -r pid; do ! kill -0 "$pid" 2>/dev/null || return 1; done <inside
+}
+
 needs_namespaces() {
 	[ "$(id -u)" = 0 ] && unshare --mount --pid --fork true 2>/dev/null ||
 		skip 'mount and process namespaces need root, and a system that lets it make them'
@@ -105,11 +115,9 @@ needs_namespaces() {
 		skip 'package names are those of Debian 12, and this is not it'
 	local packages library name package
 	packages=" libc6 $(instructions | grep 'apt-get install' | tail -n 1) "
-	for name in "${TOOLS[@]}"; do
-		for library in $(objdump -p "$IMAGE/usr/local/bin/$name" | awk '$1 == "NEEDED" { print $2 }'); do
-			package=$(dpkg-query -S "*/$library" | head -n 1)
-			[[ $packages == *" ${package%%:*} "* ]] || { echo "$name needs $library of ${package%%:*}"; return 1; }
-		done
+	for library in $(objdump -p "${TOOLS[@]/#/$IMAGE/usr/local/bin/}" | awk '$1 == "NEEDED" { print $2 }' | sort -u); do
+		package=$(dpkg-query -S "*/$library" | head -n 1)
+		[[ $packages == *" ${package%%:*} "* ]] || { echo "a tool needs $library of ${package%%:*}"; return 1; }
 	done
 	[[ $packages == *' ca-certificates '* ]]
 	for name in "${COMMANDS[@]}"; do
@@ -146,22 +154,24 @@ needs_namespaces() {
 	for n in $(seq 500); do good_order "$n"; done | ps-push -q --input bare backend-events-topic
 	in_background image stream --rotate-seconds 60
 	wait_until '[ "$(rows_of orders)" = 500 ]' 30
+	processes_of_image
+	[ "$(wc -l <inside)" -ge 7 ]
 	kill -TERM "$(first_process)"
 	status_of "$PID" 20
 	[ "$STATUS" = 0 ] || { cat err; false; }
 	[ "$(backlog_of)" = 0 ]
 	[ "$(find "$EMU_DIR/storage/test-events-output" -name '*.json' -exec cat {} + | wc -l)" = 500 ]
-	run -1 pgrep -u $NOBODY
+	all_gone
 }
 
 @test "SIGKILL to its process 1 ends all of it" {
 	needs_namespaces
 	start_emu
 	in_background image stream
-	wait_until 'pgrep -u $NOBODY -x gcs-put >/dev/null && pgrep -u $NOBODY -x ps-pull >/dev/null' 20
+	wait_until 'processes_of_image && [ "$(ps -o comm= -p "$(paste -sd , inside)" | grep -cx "gcs-put\|ps-pull")" = 2 ]' 20
 	kill -KILL "$(first_process)"
 	status_of "$PID" 10
-	wait_until '! pgrep -u $NOBODY >/dev/null'
+	wait_until all_gone
 }
 
 @test "the backfill runs in it, with a journal in a bucket" {

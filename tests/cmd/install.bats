@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # What users install: a tree, a source archive, a Debian package; and their shells' completions.
 
+bats_require_minimum_version 1.5.0
 load ../lib
 load ../install
 
@@ -30,10 +31,10 @@ installed_stream() { # PREFIX [NAME=VALUE]: the installed script runs a message 
 	echo EVPIPE_PROJECT=mine >etc/stream.conf
 	make_install PREFIX="$PWD/opt" CONFDIR="$PWD/etc"
 	grep -qx EVPIPE_PROJECT=mine etc/stream.conf
-	! grep -rIlF "$ROOT/" opt
-	make_install DESTDIR="$PWD/dest" PREFIX=/usr
-	[ -x dest/usr/bin/ps-pull ]
-	[ -f dest/usr/lib/systemd/system/evpipe-stream.service ]
+	run -1 grep -rIlF "$ROOT/" opt
+	make_install DESTDIR="$PWD/dest" PREFIX="$PWD/opt"
+	[ -x "dest$PWD/opt/bin/ps-pull" ]
+	[ -f "dest$PWD/opt/lib/systemd/system/evpipe-stream.service" ]
 	[ -f dest/etc/evpipe/stream.conf ]
 }
 
@@ -55,7 +56,8 @@ installed_stream() { # PREFIX [NAME=VALUE]: the installed script runs a message 
 	# Without optimisation: a package for a test.
 	DEB_BUILD_OPTIONS="noopt parallel=2" make -s -C "$ROOT" B="$PWD" deb >made 2>&1 || { tail -n 40 made; false; }
 	lintian --allow-root --fail-on error,warning deb/evpipe_*.deb >said 2>&1 || { cat said; false; }
-	! grep . said
+	[ ! -s said ] || { cat said; false; }
+	dpkg-deb -f deb/evpipe_*.deb Recommends | grep -qx ca-certificates
 	dpkg-deb -f deb/evpipe_*.deb Depends | grep -q 'libcurl4.*libyajl2'
 	dpkg-deb -I deb/evpipe_*.deb conffiles | grep -qx /etc/evpipe/stream.conf
 	dpkg-deb -x deb/evpipe_*.deb root
@@ -76,11 +78,13 @@ installed_stream() { # PREFIX [NAME=VALUE]: the installed script runs a message 
 			evpipe-stream --version
 			evpipe-stream --project test --check"
 		dpkg --purge evpipe
-		! ls -d /usr/bin/evpipe-stream /etc/evpipe /usr/share/evpipe /usr/libexec/evpipe /lib/systemd/system/evpipe-* 2>/dev/null' \
+		for left in /usr/bin/evpipe-stream /etc/evpipe /usr/share/evpipe /usr/libexec/evpipe /lib/systemd/system/evpipe-*; do
+			[ ! -e "$left" ] || exit 1
+		done' \
 		sh "$PWD/layer" "$PWD/add" >said || { cat said; false; }
 	grep -q "schemas '/usr/share/evpipe/schemas.json' are fine" said
 	grep -q 'everything is in its place' said
-	! grep -qi 'warning\|not removed' said || { cat said; false; }
+	run -1 grep -i 'warning\|not removed' said
 }
 
 # complete_with WORD...: what bash would offer for the last word

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # The units as systemd reads them, and what they share. tests/flow/units.bats starts them.
 
+bats_require_minimum_version 1.5.0
 load ../lib
 load ../install
 
@@ -12,8 +13,10 @@ setup() {
 
 installed() {
 	command -v systemd-analyze >/dev/null || skip 'there is no systemd-analyze here'
-	make_install PREFIX="$PWD/opt" CONFDIR="$PWD/etc" UNITDIR="$PWD/units"
-	export MANPATH=$PWD/opt/share/man:
+	local opt=$BATS_FILE_TMPDIR/opt
+	[ -d "$opt" ] || make_install PREFIX="$opt" CONFDIR="$opt/etc" UNITDIR="$opt/units"
+	cp -a "$opt/units" units
+	export MANPATH=$opt/share/man:
 }
 
 @test "systemd-analyze verify has nothing to say" {
@@ -23,7 +26,7 @@ installed() {
 	command -v man >/dev/null || man=no
 	systemd-analyze verify --man="$man" units/*.service units/*.timer units/*.target >said 2>&1 || { cat said; false; }
 	[ ! -s said ] || { cat said; false; }
-	! grep -rnE '/usr/(bin|libexec)/(evpipe|ps-|ev-|bq-|gcs-|dlq-)|/etc/evpipe' units/*.service units/*/*.conf
+	run -1 grep -rnE '/usr/(bin|libexec)/(evpipe|ps-|ev-|bq-|gcs-|dlq-)|/etc/evpipe' units/*.service units/*/*.conf
 	# It would notice.
 	sed -i 's/^Type=notify/Type=notfy/' units/evpipe-stream.service
 	systemd-analyze verify --man=no units/evpipe-stream.service >said 2>&1 || true
@@ -37,7 +40,7 @@ installed() {
 		systemd-analyze security --offline=yes --threshold=20 --no-pager "$unit" >said || { cat said; false; }
 		echo "# $(grep -o 'Overall exposure.*' said)" >&3
 	done
-	! systemd-analyze security --offline=yes --threshold=2 --no-pager units/evpipe-stream.service >said
+	run -1 systemd-analyze security --offline=yes --threshold=2 --no-pager units/evpipe-stream.service
 }
 
 @test "what is restarted grows slower, and not after 64, 77 and 78" {
@@ -49,15 +52,16 @@ installed() {
 		grep -q '/libexec/evpipe/pause' "$unit" || [ "${unit##*/}" = evpipe-ps-pull.service ]
 		echo "${unit##*/}" >>restarted
 	done
-	[ "$(sort restarted | paste -sd ' ')" = 'evpipe-backfill@.service evpipe-ps-pull.service evpipe-stream.service evpipe-stream@.service' ]
+	[ "$(sort restarted | paste -sd ' ')" = 'evpipe-backfill@.service evpipe-ps-pull.service evpipe-stream@.service' ]
 }
 
 @test "ev-validate has no network, the others no more than they need; each that calls Google has its own credentials" {
 	grep -qx PrivateNetwork=yes "$UNITS/evpipe-ev-validate.service"
 	grep -qx RestrictAddressFamilies=none "$UNITS/evpipe-ev-validate.service"
-	! grep -q LoadCredential "$UNITS/evpipe-ev-validate.service"
-	for unit in stream stream@ backfill@ ps-pull bq-insert gcs-put dlq-push@ setup@; do
-		grep -q '^LoadCredential=google.json:evpipe-%i.json\|^LoadCredential=google.json:%p.json' "$UNITS/evpipe-$unit.service"
+	run -1 grep LoadCredential "$UNITS/evpipe-ev-validate.service"
+	for unit in stream@ backfill@ ps-pull bq-insert gcs-put dlq-push@ setup@; do
+		grep -q '^LoadCredential=application_default_credentials.json:\(evpipe-%i\|%p\).json$' "$UNITS/evpipe-$unit.service"
+		grep -qx 'Environment=CLOUDSDK_CONFIG=%d' "$UNITS/evpipe-$unit.service"
 	done
 	for unit in "$UNITS"/*.service; do
 		grep -q '^SystemCallFilter=' "$unit"
@@ -65,8 +69,12 @@ installed() {
 	done
 }
 
-@test "evpipe-stream@ is evpipe-stream with settings of its own" {
-	diff <(sed 's/ (%i)$//; s,/%i.conf,/stream.conf,' "$UNITS/evpipe-stream@.service") "$UNITS/evpipe-stream.service"
+@test "evpipe-stream.service is evpipe-stream@ with the settings of stream.conf" {
+	installed
+	run diff units/evpipe-stream@.service units/evpipe-stream.service
+	[ "$(grep '^>' <<<"$output")" = "> Description=Pub/Sub to BigQuery and Cloud Storage
+> EnvironmentFile=$BATS_FILE_TMPDIR/opt/etc/stream.conf" ]
+	run -1 grep '%i' units/evpipe-stream.service
 }
 
 @test "every setting in stream.conf is an option of the stream, with its default, and the chain's" {

@@ -3,13 +3,18 @@
 # so that nothing it does is seen outside, and its units are evpipe's alone. The network is the machine's: units reach the tests' gcp-emu.
 # Sourced after ../lib.bash and ../install.bash.
 
+# Where it is in the machine's cgroups, or nothing where no version 2 of them is mounted.
+cgroup_of_test() {
+	findmnt -n -o TARGET -t cgroup2 | sed -n "1s,\$,/evpipe-test.$$,p"
+}
+
 # Why it cannot be had here, or nothing.
 no_systemd() {
 	local group
-	group=$(findmnt -n -o TARGET -t cgroup2 | head -n 1)/evpipe-test.$$
+	group=$(cgroup_of_test)
 	if ! [ -x /lib/systemd/systemd ] || ! command -v systemctl nsenter >/dev/null; then
 		echo 'there is no systemd here'
-	elif ! mkdir "$group" 2>/dev/null; then
+	elif [ -z "$group" ] || ! mkdir "$group" 2>/dev/null; then
 		echo 'no cgroup may be made here'
 	else
 		rmdir "$group"
@@ -27,11 +32,14 @@ configure() {
 
 # Boots it. What the units want of a whole system is there in name only; they log to /run/log in it.
 boot() {
-	local units=$TREE/usr/lib/systemd/evpipe-test name
+	local units=$TREE/usr/lib/systemd/evpipe-test name old
 	for name in sysinit basic network-online shutdown test; do printf '[Unit]\nDefaultDependencies=no\n' >"$units/$name.target"; done
 	printf '[Service]\nStandardError=append:/run/log\n' >"$units/evpipe-.service.d/test.conf"
-	CGROUP=$(findmnt -n -o TARGET -t cgroup2 | head -n 1)/evpipe-test.$$
-	mkdir "$CGROUP"
+	CGROUP=$(cgroup_of_test)
+	for old in "${CGROUP%.*}".*; do # of tests that were killed
+		kill -0 "${old##*.}" 2>/dev/null || find "$old" -depth -type d -exec rmdir {} + 2>/dev/null || true
+	done
+	mkdir -p "$CGROUP"
 	{
 		printf 'set -e\n%s\n' "$LAYER"
 		cat <<-'END'
@@ -40,13 +48,16 @@ boot() {
 			mount -t cgroup2 cgroup2 sys/fs/cgroup
 			umount -l /run/old
 			mount --make-rshared / # credentials are mounted in a namespace below, and seen here
-			exec env -i PATH="$PATH" container=evpipe SYSTEMD_UNIT_PATH=/usr/lib/systemd/evpipe-test /lib/systemd/systemd --system \
-				--unit=test.target --show-status=no --log-target=kmsg
+			mkdir run/none # instead of the machine's generators
+			exec setpriv --bounding-set=-sys_module,-sys_boot,-sys_time,-sys_rawio,-syslog env -i PATH="$PATH" container=evpipe \
+				SYSTEMD_UNIT_PATH=/usr/lib/systemd/evpipe-test SYSTEMD_GENERATOR_PATH=/run/none \
+				SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/none /lib/systemd/systemd --system --unit=test.target \
+				--show-status=no --log-target=kmsg
 		END
 	} >init
 	mkdir -p layer
 	(
-		echo "$BASHPID" >"$CGROUP/cgroup.procs"
+		echo "$BASHPID" >"$CGROUP/cgroup.procs" || exit
 		exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child=KILL --uts --ipc --cgroup sh init "$PWD/layer" "$TREE"
 	) >console 2>&1 </dev/null 3>&- &
 	UNSHARE_PID=$!

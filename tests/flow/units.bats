@@ -1,10 +1,16 @@
 #!/usr/bin/env bats
 # The units, started for real by a systemd of the test's own; where that cannot be, their command lines as they stand.
 
+bats_require_minimum_version 1.5.0
 load ../lib
 load ../install
 load flow
 load units
+
+# One tree for the whole file, of which each test has a copy.
+setup_file() {
+	make_install DESTDIR="$BATS_FILE_TMPDIR/tree" PREFIX=/usr UNITDIR=/usr/lib/systemd/evpipe-test
+}
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
@@ -16,13 +22,18 @@ setup() {
 		;;
 	esac
 	TREE=$BATS_TEST_TMPDIR/tree
-	make_install DESTDIR="$TREE" PREFIX=/usr UNITDIR=/usr/lib/systemd/evpipe-test
+	cp -a "$BATS_FILE_TMPDIR/tree" "$TREE"
 	start_emu --min-deadline 1
 }
 
 teardown() {
 	shut_down
 	end_all
+}
+
+answered() { # PATH-END STATUS: how often
+	curl -sf "http://127.0.0.1:$EMU_PORT/emu/requests" | jq --arg p "$1" --argjson s "$2" \
+		'[.requests[] | select(.status == $s and (.path | endswith($p))).count] | add // 0'
 }
 
 short_leases_of() { # SECONDS: so that a restart need not wait a minute for what was lost
@@ -37,15 +48,14 @@ STAGES='ps-pull ev-validate bq-insert gcs-put dlq-push@ev-validate dlq-push@bq-i
 	make_events 3000
 	publish events
 	configure stream.conf EVPIPE_ROTATE_SECONDS=2
-	mkdir -p "$TREE/etc/credstore" "$TREE/usr/lib/systemd/evpipe-test/evpipe-ps-pull.service.d"
+	mkdir "$TREE/etc/credstore"
 	echo '{"is":"a key"}' >"$TREE/etc/credstore/evpipe-ps-pull.json"
-	cp "$TREE/usr/share/doc/evpipe/examples/key.conf" "$TREE/usr/lib/systemd/evpipe-test/evpipe-ps-pull.service.d/"
 	boot
 	inside systemctl start evpipe-chain.target
 	state evpipe-ps-pull.service active
 	tr '\0' '\n' <"/proc/$(main_pid evpipe-ps-pull.service)/environ" >environment
-	key=$(sed -n 's/^GOOGLE_APPLICATION_CREDENTIALS=//p' environment)
-	[ "$(inside cat "$key")" = '{"is":"a key"}' ]
+	place=$(sed -n 's/^CLOUDSDK_CONFIG=//p' environment)
+	[ "$(inside cat "$place/application_default_credentials.json")" = '{"is":"a key"}' ]
 	for stage in $STAGES; do
 		pid=$(main_pid "evpipe-$stage.service")
 		[ -n "$pid" ]
@@ -54,11 +64,11 @@ STAGES='ps-pull ev-validate bq-insert gcs-put dlq-push@ev-validate dlq-push@bq-i
 		[ "$stage" = ev-validate ] || [ "$(readlink "/proc/$pid/ns/net")" = "$(readlink /proc/self/ns/net)" ]
 		grep -q '^Seccomp:.2' "/proc/$pid/status"
 	done
-	cat uids; journal; 	[ "$(sort -u uids | grep -vcx 0)" = 6 ]
+	[ "$(sort -u uids | grep -vcx 0)" = 6 ]
 	wait_backlog_below 1 30
 	inside systemctl stop evpipe-chain.target
 	for stage in $STAGES; do state "evpipe-$stage.service" inactive 1; done
-	! inside test -e /run/evpipe/ps-pull
+	run -1 inside test -e /run/evpipe/ps-pull
 	books 0
 }
 
@@ -92,11 +102,12 @@ STAGES='ps-pull ev-validate bq-insert gcs-put dlq-push@ev-validate dlq-push@bq-i
 	state evpipe-setup@gcs-put.service failed
 	for stage in $STAGES; do state "evpipe-$stage.service" inactive 10; done
 	[ "$(property evpipe-setup@gcs-put.service Result)" = exit-code ]
-	! inside grep -q 'ps-pull: in ' /run/log
+	run -1 inside grep 'ps-pull: in ' /run/log
 	inside sed -i 's/^EVPIPE_BUCKET=.*/EVPIPE_BUCKET=test-events-output/' /etc/evpipe/stream.conf
-	faults '{"path":"*","times":8,"status":503}'
+	faults '{"path":"*","times":4,"status":503}'
 	inside systemctl start evpipe-chain.target
 	state evpipe-ps-pull.service active 60
+	[ "$(answered '' 503)" = 4 ]
 }
 
 @test "a ps-pull that hangs is ended by the watchdog, and comes back" {
@@ -127,9 +138,40 @@ STAGES='ps-pull ev-validate bq-insert gcs-put dlq-push@ev-validate dlq-push@bq-i
 	inside systemctl stop evpipe-stream.service
 	[ "$(property evpipe-stream.service Result)" = success ]
 	books 0
-	! inside systemctl start evpipe-stream@other.service
+	run -1 inside systemctl start evpipe-stream@other.service
 	[ "$(property evpipe-stream@other.service ExecMainStatus)" = 78 ]
 	[ "$(property evpipe-stream@other.service SubState)" = failed ]
+}
+
+@test "75 is no failure of a stop, but one of a run; the credentials of a unit are found" {
+	make_events 100
+	configure down.conf EVPIPE_DRAIN=1 EVPIPE_CREDENTIALS=default
+	configure none.conf EVPIPE_CREDENTIALS=default NO_GCE_CHECK=true
+	mkdir "$TREE/etc/credstore"
+	openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out pem 2>/dev/null
+	jq -n --rawfile key pem '{type: "service_account", client_email: "stream@test.iam.gserviceaccount.com", private_key: $key,
+		private_key_id: "1", token_uri: "https://oauth2.googleapis.com/token"}' >"$TREE/etc/credstore/evpipe-stream.json"
+	chmod 0600 "$TREE/etc/credstore/evpipe-stream.json"
+	boot
+	faults '{"path":"*/insertAll","status":503}'
+	publish events
+	inside systemctl start evpipe-stream@down.service || { journal; false; }
+	inside grep -q "from '/run/credentials/evpipe-stream@down.service/application_default_credentials.json'" /run/log
+	run -1 inside grep 'can be read or changed by others' /run/log
+	wait_until '[ "$(answered /insertAll 503)" -ge 1 ]'
+	kill -TERM "$(main_pid evpipe-stream@down.service)" # nobody's stop
+	wait_until '[ "$(property evpipe-stream@down.service NRestarts)" = 1 ]' 20
+	state evpipe-stream@down.service active
+	before=$(answered /insertAll 503)
+	publish events
+	wait_until '[ "$(answered /insertAll 503)" -gt "$before" ]'
+	inside systemctl stop evpipe-stream@down.service
+	[ "$(inside grep -c 'not drained in 1 s' /run/log)" = 2 ]
+	[ "$(property evpipe-stream@down.service ActiveState)" = inactive ]
+	# Without a file the search goes on, to the metadata service, which is not here.
+	inside rm /etc/credstore/evpipe-stream.json
+	run -1 inside systemctl start evpipe-stream@none.service
+	inside grep -q 'no log-in of gcloud, and no metadata' /run/log
 }
 
 @test "evpipe-backfill@: no two at once, its journal is kept, and a second run does nothing" {
