@@ -6,6 +6,7 @@
 #include "bounds.h"
 #include "clock.h"
 #include "common.h"
+#include "confine.h"
 #include "deadletter.h"
 #include "log.h"
 #include "publisher.h"
@@ -123,8 +124,9 @@ static int
 prepare(struct dlq *d, const char *topic, struct err *e)
 {
 	if (name_pubsub(&d->topic, "topics", topic, d->common.project, e) < 0 ||
-	    pubsub_init(&d->gapi, d->http, d->common.access_token_file, d->common.retry_for, e) < 0)
+	    pubsub_init(&d->gapi, d->http, &d->common.login, d->common.retry_for, e) < 0)
 		return -1;
+	confine(&(struct confine){.token = d->gapi.token});
 	return pubsub_check(&d->gapi, buf_cstr(&d->topic), "pubsub.topics.publish", e);
 }
 

@@ -11,6 +11,7 @@
 #include "common.h"
 #include "log.h"
 #include "record.h"
+#include "sandbox.h"
 #include "tally.h"
 #include "time.h"
 #include "xalloc.h"
@@ -158,22 +159,7 @@ pass_on(struct validator *v, const struct line *l, struct str text, const struct
 	return commit(v, &v->out, start, l, e);
 }
 
-/* Paths hold member names, which come from outside: nothing in them may steer a terminal. */
-static void
-add_printable(struct buf *out, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		bool c1 = c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0;
-		if (c < 0x20 || c == 0x7f)
-			buf_addf(out, "\\u%04x", c);
-		else if (c1)
-			buf_addf(out, "\\u%04x", (unsigned char)s.p[++i]);
-		else
-			buf_addc(out, (char)c);
-	}
-}
-
+/* Paths hold member names, which come from outside. */
 static void
 lint(struct validator *v, const struct line *l, const struct fault *faults, unsigned n)
 {
@@ -182,9 +168,9 @@ lint(struct validator *v, const struct line *l, const struct fault *faults, unsi
 		buf_addf(out, "%s:%llu: %s", v->name, (unsigned long long)l->number, faults[i].code);
 		if (faults[i].path.n > 0)
 			buf_addz(out, " at ");
-		add_printable(out, faults[i].path);
+		buf_add_printable(out, faults[i].path);
 		buf_addz(out, ": ");
-		add_printable(out, faults[i].detail);
+		buf_add_printable(out, faults[i].detail);
 		sink_commit(&v->rejects);
 	}
 }
@@ -363,6 +349,8 @@ run(struct validator *v, const char *path, struct err *e)
 	stage_init(&stage, &ops, v, fd, v->name);
 	stage.outs[0] = &v->out;
 	stage.outs[1] = &v->rejects;
+	tally_open(&v->tally);
+	sandbox_filter(); /* all that is needed is open */
 	int rc = stage_run(&stage, e);
 	if (rc < 0)
 		stage_flush(&stage, FLUSH_WITHIN);

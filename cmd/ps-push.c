@@ -9,6 +9,7 @@
 #include "bounds.h"
 #include "clock.h"
 #include "common.h"
+#include "confine.h"
 #include "deadletter.h"
 #include "log.h"
 #include "parts.h"
@@ -381,8 +382,9 @@ prepare(struct push *p, const char *topic, struct err *e)
 		    "cannot take --replay with --input bare: dead letters are records");
 	p->input = p->o.replay ? INPUT_RECORDS : (enum input)p->o.input;
 	if (take_before(p, e) < 0 || take_attributes(p, e) < 0 || name_pubsub(&p->topic, "topics", topic, c->project, e) < 0 ||
-	    pubsub_init(&p->gapi, p->http, c->access_token_file, c->retry_for, e) < 0)
+	    pubsub_init(&p->gapi, p->http, &c->login, c->retry_for, e) < 0)
 		return -1;
+	confine(&(struct confine){.token = p->gapi.token});
 	return pubsub_check(&p->gapi, buf_cstr(&p->topic), "pubsub.topics.publish", e);
 }
 

@@ -1,6 +1,5 @@
 #include "awscred.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +53,7 @@ static bool
 visible(const char *s, size_t max)
 {
 	size_t n = 0;
-	for (; s[n] != '\0' && n <= max; n++) {
+	for (; n <= max && s[n] != '\0'; n++) {
 		if (s[n] <= ' ' || s[n] > '~')
 			return false;
 	}
@@ -131,57 +130,12 @@ take_profile(struct awscred *c, struct awsprofile *p, struct err *e)
 
 /* ---- containers ---- */
 
-static bool
-address_ok(const char *host)
-{
-	struct in_addr v4;
-	struct in6_addr v6, pod;
-	if (inet_pton(AF_INET, host, &v4) == 1) {
-		uint32_t a = ntohl(v4.s_addr);
-		return a >> 24 == 127 || a >> 16 == 0xa9fe; /* 169.254 */
-	}
-	inet_pton(AF_INET6, "fd00:ec2::23", &pod);
-	return inet_pton(AF_INET6, host, &v6) == 1 &&
-	    (IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6) || memcmp(&v6, &pod, sizeof(v6)) == 0);
-}
-
-bool
-awscred_url_ok(const char *url)
-{
-	char host[128];
-	for (const char *p = url; *p != '\0'; p++) {
-		if (*p <= ' ' || *p > '~' || *p == '\\')
-			return false;
-	}
-	if (strncmp(url, "https://", 8) == 0)
-		return strcspn(url + 8, "/?#") > 0;
-	if (strncmp(url, "http://", 7) != 0)
-		return false;
-	struct str rest = str_of(url + 7);
-	rest.n = strcspn(rest.p, "/?#");
-	bool bracket = rest.n > 0 && rest.p[0] == '[';
-	if (bracket)
-		rest = str_skip(rest, 1);
-	struct str name = {rest.p, str_find(rest, bracket ? ']' : ':')};
-	struct str port = str_skip(rest, name.n + bracket);
-	int64_t number;
-	if (bracket && name.n == rest.n)
-		return false;
-	if (port.n > 0 &&
-	    (port.p[0] != ':' || !num_i64(str_skip(port, 1), &number) || number < 1 || number > 65535))
-		return false;
-	if (name.n == 0 || name.n >= sizeof(host))
-		return false;
-	snprintf(host, sizeof(host), "%.*s", STR_ARG(name));
-	return (!bracket && strcmp(host, "localhost") == 0) || address_ok(host);
-}
-
 static int
 use_container(struct awscred *c, const char *relative, const char *full, struct err *e)
 {
 	c->source = AWSCRED_CONTAINER;
 	c->url = relative != NULL ? xasprintf(AWS_LINK_LOCAL_CONTAINER "%s", relative) : xstrdup(full);
-	bool fine = awscred_url_ok(c->url) && (relative == NULL || relative[0] == '/');
+	bool fine = url_keeps_secrets(c->url) && (relative == NULL || relative[0] == '/');
 	if (fine)
 		return 0;
 	return err_set(e, ERR_CONFIG, "cannot use %s: it must be %s",

@@ -72,7 +72,4 @@ enum awscred_state awscred_state(const struct awscred *c);
 bool awscred_ended(struct awscred *c, unsigned serial);
 void awscred_release(struct awscred *c);
 
-/* Whether keys and the container's token may be asked of this URL: see "container" above. */
-bool awscred_url_ok(const char *url);
-
 #endif

@@ -71,11 +71,22 @@ value_of(struct str s)
 	return str_trim(s);
 }
 
+/* Values go into headers and URLs. */
+static bool
+has_control(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+			return true;
+	}
+	return false;
+}
+
 static void
 set(struct awsprofile *p, struct str name, struct str value)
 {
 	char **to = member(p, name);
-	if (to == NULL || value.n == 0 || memchr(value.p, '\0', value.n) != NULL)
+	if (to == NULL || value.n == 0)
 		return;
 	wipe(to);
 	*to = str_dup(to == &p->other ? name : value);
@@ -94,6 +105,8 @@ parse(struct awsprofile *p, struct str text, const char *name, bool config, cons
 		if (line.n == 0 || line.p[0] == '#' || line.p[0] == ';' || (indented && line.p[0] != '['))
 			continue;
 		bool section = line.p[0] == '[';
+		if (inside && !section && eq < line.n && has_control(value_of(str_skip(line, eq + 1))))
+			return err_set(e, ERR_CONFIG, "cannot read '%s': line %d holds a control character", path, n);
 		if ((section && str_find(line, ']') == line.n) || (!section && eq == line.n))
 			return err_set(e, ERR_CONFIG,
 			    "cannot read '%s': line %d is neither a [section] nor NAME = VALUE", path, n);

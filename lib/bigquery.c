@@ -10,9 +10,9 @@
 #define CALL_TIMEOUT SECONDS(60)
 
 int
-bigquery_init(struct gapi *g, struct http *http, const char *token_file, int64_t patience, struct err *e)
+bigquery_init(struct gapi *g, struct http *http, const struct login *login, int64_t patience, struct err *e)
 {
-	return gapi_init(g, http, "BIGQUERY_EMULATOR_HOST", "https://bigquery.googleapis.com", token_file,
+	return gapi_init(g, http, "BIGQUERY_EMULATOR_HOST", "https://bigquery.googleapis.com", login,
 	    patience, e);
 }
 
@@ -73,7 +73,7 @@ table_call_init(struct table_call *c, const struct gapi *g, const char *project,
 	write_url(&c->url, g, project, dataset, table, rest);
 	buf_addf(&c->object, "%s:%s.%s", project, dataset, table);
 	c->spec = (struct gapi_spec){.method = "GET", .url = buf_cstr(&c->url), .what = "read table",
-	    .object = buf_cstr(&c->object), .timeout = CALL_TIMEOUT};
+	    .object = buf_cstr(&c->object), .timeout = CALL_TIMEOUT, .json = true};
 }
 
 static void

@@ -8,7 +8,7 @@
 #include "json.h"
 #include "schema.h"
 
-int bigquery_init(struct gapi *g, struct http *http, const char *token_file, int64_t patience, struct err *e);
+int bigquery_init(struct gapi *g, struct http *http, const struct login *login, int64_t patience, struct err *e);
 
 /* Appends the start of an insertAll body; then a bigquery_row each; then bigquery_end. */
 void bigquery_begin(struct buf *body);

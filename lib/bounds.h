@@ -12,7 +12,7 @@
 #define LIMIT_LONG_LINE_KEPT (64 * KIB) /* what a reject keeps of a line past LIMIT_LINE */
 #define LIMIT_REPLY (64 * MIB)         /* one HTTP reply's body; a full pull is about 20 MB */
 #define LIMIT_HEADERS (64 * KIB)       /* one HTTP reply's headers */
-#define LIMIT_TOKEN (64 * KIB)         /* an access token file */
+#define LIMIT_TOKEN (64 * KIB)         /* a token, a file of credentials */
 #define LIMIT_AWS_FILE (1 * MIB)       /* an AWS profile or credentials file */
 #define LIMIT_SCHEMA_FILE (4 * MIB)    /* schemas.json */
 #define LIMIT_DEPTH 64                 /* nesting of an event */

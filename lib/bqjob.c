@@ -193,7 +193,7 @@ bqjob_location(struct gapi *g, const char *project, const char *dataset, struct 
 	url_encode(&url, str_of(dataset));
 	buf_addf(&object, "%s:%s", project, dataset);
 	struct gapi_spec spec = {.method = "GET", .url = buf_cstr(&url), .what = "read dataset",
-	    .object = buf_cstr(&object), .timeout = CALL_TIMEOUT};
+	    .object = buf_cstr(&object), .timeout = CALL_TIMEOUT, .json = true};
 	if (gapi_sync(g, &spec, &reply, &status, e) < 0)
 		goto out;
 	if (json_parse(&j, buf_str(&reply)) == JSON_OK)
@@ -252,7 +252,7 @@ ask_page(struct gapi *g, const char *project, int64_t since, struct str token, u
 			url_encode(&url, token);
 		}
 		struct gapi_spec spec = {.method = "GET", .url = buf_cstr(&url), .what = "list the load jobs of",
-		    .object = project, .timeout = CALL_TIMEOUT, .once = once};
+		    .object = project, .timeout = CALL_TIMEOUT, .once = once, .json = true};
 		rc = gapi_sync(g, &spec, reply, status, e);
 		bool large = rc < 0 && *status / 100 == 2 && *jobs > 1;
 		if (rc == 0 || (!large && !once))

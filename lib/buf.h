@@ -28,6 +28,8 @@ void buf_add(struct buf *b, const void *p, size_t n);
 void buf_adds(struct buf *b, struct str s);
 void buf_addz(struct buf *b, const char *cstr);
 void buf_addc(struct buf *b, char c);
+/* Text from outside, for a person to read: what would steer a terminal, or turn its writing around, is spelled \\uXXXX. */
+void buf_add_printable(struct buf *b, struct str s);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vaddf(struct buf *b, const char *fmt, va_list ap);
 /* room for n more bytes at the end: where to write them, or NULL past the maximum. Follow with buf_grew. */
@@ -42,5 +44,7 @@ struct str buf_str(const struct buf *b);
 /* the content with a NUL behind it (not counted in n), borrowed until the next change */
 const char *buf_cstr(struct buf *b);
 void buf_release(struct buf *b);
+/* the same for secrets: zeroes the memory before it goes */
+void buf_wipe(struct buf *b);
 
 #endif

@@ -20,7 +20,9 @@ common_options(struct common *c, bool network)
 	if (network) {
 		*o++ = (struct opt){"project", 0, OPT_STR, &c->project, "P", "the project of short names",
 		    .env = "GOOGLE_CLOUD_PROJECT"};
-		*o++ = (struct opt){"access-token-file", 0, OPT_STR, &c->access_token_file, "FILE",
+		*o++ = (struct opt){"credentials", 0, OPT_STR, &c->login.credentials, "FILE",
+		    "a key or other credentials; without it those of gcloud or this machine"};
+		*o++ = (struct opt){"access-token-file", 0, OPT_STR, &c->login.access_token_file, "FILE",
 		    "read the OAuth2 access token from FILE"};
 		*o++ = (struct opt){"retry-for", 0, OPT_SECONDS, &c->retry_for, "SECONDS",
 		    "give up (75) when a request failed this long; 0: never"};

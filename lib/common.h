@@ -7,16 +7,22 @@
 #include "opt.h"
 #include "stage.h"
 
+/* What was said about credentials: see auth.h. */
+struct login {
+	const char *credentials;
+	const char *access_token_file;
+};
+
 struct common {
 	const char *project;
-	const char *access_token_file;
+	struct login login;
 	int64_t retry_for; /* microseconds; 0: no end; -1: not given (the tool decides) */
 	int log_format;    /* 0 text, 1 json */
 	bool check;
 	int verbose, quiet;
 };
 
-/* The shared options over *c, for opt_spec.shared. network: with --project, --access-token-file, --retry-for. */
+/* The shared options over *c, for opt_spec.shared. network: with --project, --credentials, --access-token-file, --retry-for. */
 const struct opt *common_options(struct common *c, bool network);
 
 /*

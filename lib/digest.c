@@ -6,9 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ossl.h"
+
 void
 digest_begin(struct digest *d, enum digest_kind kind)
 {
+	ossl_memory();
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	/* MD5 can be switched off (FIPS); then nothing here can go on, and going on without checks is worse. */
 	if (ctx == NULL || EVP_DigestInit_ex(ctx, kind == DIGEST_MD5 ? EVP_md5() : EVP_sha256(), NULL) != 1) {

@@ -10,8 +10,6 @@
 #include "json.h"
 #include "jsonw.h"
 #include "log.h"
-#include "num.h"
-#include "utf8.h"
 #include "xalloc.h"
 
 #define HEADERS_MAX 12
@@ -35,7 +33,8 @@ struct gapi_call {
 	struct http_request *request; /* NULL between tries */
 	struct retry retry;
 	int64_t when;    /* of the next try */
-	bool refreshed;  /* the token was read again for this call */
+	unsigned serial; /* of the token that was sent */
+	bool refreshed;  /* the token was fetched again for this call */
 	bool again;      /* the callback asked for another try */
 	struct gapi_call *next, **link; /* in g->waiting */
 };
@@ -54,21 +53,21 @@ is_loopback(const char *base)
 }
 
 int
-gapi_init(struct gapi *g, struct http *http, const char *service_env, const char *real, const char *token_file,
+gapi_init(struct gapi *g, struct http *http, const char *service_env, const char *real, const struct login *login,
     int64_t patience, struct err *e)
 {
 	*g = (struct gapi){.http = http, .patience = patience};
 	rng_seed_os(&g->rng);
 	if (endpoint_init(&g->endpoint, service_env, real, e) < 0)
 		return -1;
-	/* Emulators get no credentials, but for one that runs on this very machine and a token given for it. */
-	bool wants = !g->endpoint.emulator || is_loopback(g->endpoint.base);
-	if (token_load(&g->token, wants ? token_file : NULL, e) < 0)
-		return -1;
-	if (!g->endpoint.emulator && token_file == NULL)
-		return err_set(e, ERR_AUTH,
-		    "cannot call '%s': no credentials; give --access-token-file FILE, or set %s for an emulator", real,
-		    service_env);
+	/* Emulators get no credentials, but for one that runs on this very machine and credentials given for it. */
+	bool named = login != NULL && (login->credentials != NULL || login->access_token_file != NULL);
+	if (!g->endpoint.emulator || (named && is_loopback(g->endpoint.base))) {
+		static const struct login none;
+		g->token = xcalloc(1, sizeof(*g->token));
+		if (auth_open(g->token, http, login != NULL ? login : &none, &(struct auth_want){0}, patience, e) < 0)
+			return -1;
+	}
 	log_info("using %s%s", g->endpoint.base, g->endpoint.emulator ? " (emulator)" : "");
 	return 0;
 }
@@ -78,7 +77,10 @@ gapi_release(struct gapi *g)
 {
 	while (g->waiting != NULL)
 		gapi_cancel(g->waiting);
-	token_release(&g->token);
+	if (g->token != NULL)
+		token_release(g->token);
+	free(g->token);
+	g->token = NULL;
 }
 
 static void
@@ -137,127 +139,17 @@ gapi_answering(const struct gapi_call *c)
 	return c->request != NULL && http_answering(c->request);
 }
 
-/*
- * Google's error body: {"error":{"message":…,"status":…,"errors":[{"reason":…}],"details":[{"reason":…}]}}. What is not
- * that (a proxy's page, nothing at all) is shown as its first printable bytes.
- */
-static void
-read_error_body(struct str body, char *message, size_t size, char *reason, size_t reason_size)
-{
-	struct json j = {0};
-	struct buf scratch = BUF_INIT(1 * MIB);
-	struct str why = STR_NONE, text = STR_NONE;
-	*reason = '\0';
-	if (json_parse(&j, body) == JSON_OK) {
-		uint32_t error = json_get(&j, 0, "error");
-		uint32_t first = json_get(&j, error, "errors");
-		text = json_string(&j, json_get(&j, error, "message"), &scratch);
-		why = json_text(&j, json_get(&j, error, "status"));
-		if (json_is(&j, first, JSON_ARRAY) && j.tok[first].count > 0) {
-			struct str inner = json_text(&j, json_get(&j, json_first(first), "reason"));
-			why = inner.n > 0 ? inner : why;
-		}
-		uint32_t details = json_get(&j, error, "details");
-		for (uint32_t d = json_is(&j, details, JSON_ARRAY) ? json_first(details) : JSON_NONE;
-		     d != JSON_NONE && d < json_end(&j, details); d = j.tok[d].next) {
-			struct str inner = json_text(&j, json_get(&j, d, "reason"));
-			why = inner.n > 0 ? inner : why;
-		}
-		if (json_is(&j, error, JSON_STRING)) /* OAuth's form */
-			why = json_text(&j, error);
-	}
-	if (text.n == 0)
-		text = why.n > 0 ? why : str_trim(body);
-	size_t n = utf8_cut(text, 300 < size - 1 ? 300 : size - 1);
-	bool clean = utf8_valid((struct str){text.p, n}); /* noise must not steer a terminal */
-	for (size_t i = 0; i < n; i++) {
-		unsigned char ch = (unsigned char)text.p[i];
-		message[i] = ch < 0x20 || ch == 0x7f || (ch >= 0x80 && !clean) ? ' ' : (char)ch;
-	}
-	message[n] = '\0';
-	if (why.n < reason_size) {
-		memcpy(reason, why.n > 0 ? why.p : "", why.n);
-		reason[why.n] = '\0';
-	}
-	buf_release(&scratch);
-	json_release(&j);
-}
-
-static bool
-reason_is(const char *reason, const char *const *words)
-{
-	for (; *words != NULL; words++) {
-		if (strcmp(reason, *words) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* The one retry list. See the table in gapi.h. */
-static enum err_class
-classify(const struct gapi *g, int status, const char *reason)
-{
-	static const char *const rate[] = {"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", NULL};
-	static const char *const quota[] = {"quotaExceeded", "QUOTA_EXCEEDED", NULL};
-	switch (status) {
-	case 408:
-	case 429:
-	case 500:
-	case 502:
-	case 503:
-	case 504:
-		return reason_is(reason, quota) ? ERR_QUOTA : ERR_TRANSIENT;
-	case 401:
-		return ERR_AUTH;
-	case 403:
-		return reason_is(reason, rate) ? ERR_TRANSIENT : reason_is(reason, quota) ? ERR_QUOTA : ERR_AUTH;
-	case 409:
-		return g->aborted_is_transient && strcmp(reason, "ABORTED") == 0 ? ERR_TRANSIENT : ERR_PERMANENT;
-	default:
-		return ERR_PERMANENT;
-	}
-}
-
-static const char *
-advice(int status, enum err_class class)
-{
-	if (class == ERR_TRANSIENT || class == ERR_QUOTA)
-		return "";
-	switch (status) {
-	case 401:
-		return "; get a fresh access token";
-	case 403:
-		return "; give this account the role that allows it";
-	case 404:
-		return "; check the name and the project, or create it";
-	default:
-		return "";
-	}
-}
-
 /* Fills result->err and reason from a reply. */
 static void
 judge(const struct gapi_call *c, const struct http_reply *reply, struct gapi_result *result)
 {
-	char message[512];
+	const struct token *t = c->g->token;
+	struct answer_to to = {.what = c->what, .object = c->object, .accept = c->accept,
+	    .aborted_is_transient = c->g->aborted_is_transient,
+	    .advice_401 = t != NULL ? t->advice : "; it wants credentials",
+	    .secret = t != NULL ? token_secret(t) : STR_NONE};
 	result->status = reply->status;
-	if (reply->status == 0) {
-		err_set(&result->err, reply->hopeless ? ERR_CONFIG : ERR_TRANSIENT, "cannot %s '%s': %s%s", c->what, c->object,
-		    reply->failure, reply->hopeless ? "; check the endpoint and its certificate" : "");
-		return;
-	}
-	if (reply->too_large) {
-		err_set(&result->err, ERR_TRANSIENT, "cannot %s '%s': the reply is larger than %llu bytes", c->what, c->object,
-		    (unsigned long long)LIMIT_REPLY);
-		return;
-	}
-	if (reply->status / 100 == 2 || reply->status == c->accept)
-		return;
-	read_error_body(reply->body, message, sizeof(message), result->reason, sizeof(result->reason));
-	enum err_class class = classify(c->g, reply->status, result->reason);
-	err_set(&result->err, class, "cannot %s '%s': HTTP %d%s%s%s%s%s%s", c->what,
-	    c->object, reply->status, *message != '\0' ? ": " : "", message, *result->reason != '\0' ? " (" : "",
-	    result->reason, *result->reason != '\0' ? ")" : "", advice(reply->status, class));
+	answer_judge(&to, reply, result->reason, &result->err);
 }
 
 static void
@@ -291,8 +183,7 @@ try_later(struct gapi_call *c, const struct err *why, int64_t after)
 static bool
 refresh(struct gapi_call *c)
 {
-	struct err ignored;
-	if (c->refreshed || c->g->token.path == NULL || token_refresh(&c->g->token, &ignored) < 0)
+	if (c->refreshed || c->g->token == NULL || !token_refused(c->g->token, c->serial))
 		return false;
 	c->refreshed = true;
 	c->when = clock_now();
@@ -353,11 +244,16 @@ on_reply(void *arg, const struct http_reply *reply)
 static void
 start_try(struct gapi_call *c)
 {
-	const char *headers[HEADERS_MAX + 4];
+	const char *headers[HEADERS_MAX + 5];
 	char type[128];
 	int n = 0;
-	if (c->g->token.header.n > 0)
-		headers[n++] = buf_cstr(&c->g->token.header);
+	struct token *t = c->g->token;
+	if (t != NULL) {
+		c->serial = t->serial;
+		headers[n++] = token_header(t);
+	}
+	if (t != NULL && t->project != NULL)
+		headers[n++] = t->project;
 	snprintf(type, sizeof(type), "Content-Type: %s", c->content_type != NULL ? c->content_type : "application/json");
 	if (c->body.n > 0)
 		headers[n++] = type;
@@ -376,7 +272,7 @@ start_try(struct gapi_call *c)
 static void
 compress_body(struct buf *body)
 {
-	z_stream z = {0};
+	z_stream z = {.zalloc = xalloc_zlib, .zfree = xalloc_zlib_free};
 	/* 15 + 16: the gzip framing */
 	if (deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
 		return;
@@ -397,6 +293,12 @@ compress_body(struct buf *body)
 	}
 	deflateEnd(&z);
 	buf_release(&out);
+}
+
+static bool
+has_token(struct gapi *g, int64_t now)
+{
+	return g->token == NULL || token_state(g->token, now) == TOKEN_READY;
 }
 
 struct gapi_call *
@@ -426,40 +328,84 @@ gapi_start(struct gapi *g, const struct gapi_spec *spec, gapi_done *done, void *
 		c->when = spec->when;
 		c->retry = (struct retry){.attempts = 1, .first = clock_now()};
 		g->retrying++;
-		wait_list_add(c);
-		return c;
 	}
-	start_try(c);
+	if (spec->when > 0 || !has_token(g, clock_now())) {
+		wait_list_add(c);
+		http_nudge(g->http); /* gapi_turn sees to the token */
+	} else {
+		start_try(c);
+	}
 	return c;
+}
+
+/* There will be no token for it. */
+static void
+fail(struct gapi_call *c, const struct err *e)
+{
+	struct gapi_result result = {.err = *e, .call = c};
+	c->again = false;
+	c->done(c->arg, &result);
+	free_call(c);
 }
 
 int64_t
 gapi_turn(struct gapi *g, int64_t now)
 {
 	int64_t next = CLOCK_NEVER;
+	enum token_state state = TOKEN_READY;
+	if (g->token != NULL) {
+		g->token->patience = g->patience;
+		next = token_turn(g->token, now);
+		state = token_state(g->token, now);
+	}
 	for (struct gapi_call *c = g->waiting, *after; c != NULL; c = after) {
 		after = c->next;
-		if (c->when <= now) {
+		if (c->when > now) {
+			next = c->when < next ? c->when : next;
+		} else if (state == TOKEN_READY) {
 			wait_list_del(c);
 			start_try(c);
-		} else if (c->when < next) {
-			next = c->when;
+		} else if (state == TOKEN_FAILED) {
+			wait_list_del(c);
+			fail(c, &g->token->err);
+			after = g->waiting; /* the callback may have changed any of them, */
+			next = now;         /* and the caller's own state */
 		}
 	}
 	return next;
 }
 
 struct sync {
+	const struct gapi_spec *spec;
 	bool ended;
 	int status;
 	struct buf *out;
 	struct err *e;
 };
 
+static bool
+is_json(struct str text)
+{
+	struct json j = {0};
+	struct err why;
+	bool ok = json_read(&j, text, &why) == 0;
+	json_release(&j);
+	return ok;
+}
+
 static void
 on_sync(void *arg, const struct gapi_result *r)
 {
 	struct sync *s = arg;
+	struct err garbled;
+	if (r->err.class == ERR_NONE && s->spec->json && !is_json(r->reply->body)) {
+		err_set(&garbled, ERR_TRANSIENT, "cannot %s '%s': the reply is no JSON", s->spec->what, s->spec->object);
+		if (gapi_again(r, &garbled))
+			return;
+		*s->e = garbled;
+		s->ended = true;
+		return;
+	}
 	s->ended = true;
 	s->status = r->status;
 	*s->e = r->err;
@@ -500,7 +446,7 @@ int
 gapi_sync(struct gapi *g, const struct gapi_spec *spec, struct buf *out, int *status, struct err *e)
 {
 	struct err mine = {0};
-	struct sync s = {.out = out, .e = e != NULL ? e : &mine};
+	struct sync s = {.spec = spec, .out = out, .e = e != NULL ? e : &mine};
 	s.e->class = ERR_NONE;
 	struct gapi_spec quick = *spec;
 	if (quick.timeout == 0)
@@ -556,7 +502,7 @@ gapi_test_permissions(struct gapi *g, const char *url, bool by_get, const char *
 		jsonw_end(&w);
 	}
 	struct gapi_spec spec = {.method = by_get ? "GET" : "POST", .url = buf_cstr(&full), .body = by_get ? NULL : &body,
-	    .what = "check the permissions on", .object = object};
+	    .what = "check the permissions on", .object = object, .json = true};
 	rc = gapi_sync(g, &spec, &reply, &status, e);
 	if (rc == 0)
 		rc = missing_permission(buf_str(&reply), object, permissions, e);

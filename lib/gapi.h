@@ -2,30 +2,20 @@
  * gapi: one authorised call to a Google JSON API, with Google's error body and the toolkit's one retry list.
  *
  * A call is retried until it works, is refused for good, or its patience ends; the caller's callback sees only the
- * end. Everything a service can answer ends in one of the classes of err.h, by this table (evpipe(7) has it too):
- *
- *	no connection, time-out, cut or broken reply      ERR_TRANSIENT
- *	408 429 500 502 503 504                           ERR_TRANSIENT  Retry-After obeyed
- *	403 rateLimitExceeded, userRateLimitExceeded      ERR_TRANSIENT
- *	any of these, or 403, with quotaExceeded          ERR_QUOTA      slowly, with a warning
- *	409 ABORTED on Pub/Sub                            ERR_TRANSIENT
- *	401                                               the token is read again once, then ERR_AUTH
- *	other 403                                         ERR_AUTH
- *	400, 404, 409, 410, 412, 413 and the rest         ERR_PERMANENT
- *
- * [cloud.google.com/apis/design/errors; GCP.md 1.7]
+ * end. Everything a service can answer ends in one of the classes of err.h, by the table in answer.h; a 401 has the token
+ * fetched again, once, before it counts.
  */
 #ifndef EVPIPE_GAPI_H
 #define EVPIPE_GAPI_H
 
-#include "http.h"
+#include "answer.h"
+#include "auth.h"
 #include "retry.h"
-#include "token.h"
 #include "url.h"
 
 struct gapi {
 	struct http *http;
-	struct token token;
+	struct token *token;     /* NULL: an emulator that wants none */
 	struct endpoint endpoint;
 	struct rng rng;
 	int64_t patience;        /* microseconds of failing before a call gives up; 0: never */
@@ -45,7 +35,7 @@ struct gapi_result {
 	const struct http_reply *reply; /* NULL after a time-out between tries */
 	struct err err;         /* err.class ERR_NONE: 2xx */
 	struct gapi_call *call; /* for gapi_again */
-	char reason[64];        /* the error body's reason ("notFound") or status ("NOT_FOUND"); "" where absent */
+	char reason[ANSWER_REASON_MAX]; /* the error body's reason ("notFound") or status ("NOT_FOUND"); "" where absent */
 };
 
 struct gapi_spec {
@@ -58,6 +48,7 @@ struct gapi_spec {
 	const char *object;      /* for messages: "P:D.orders"; copied */
 	int64_t timeout;         /* microseconds a try; 0: 120 s */
 	bool gzip;               /* compress the body */
+	bool json;               /* for gapi_sync: a 2xx whose body is no JSON is garbled, and tried again */
 	bool once;               /* no retry of any kind: the caller decides (resumable uploads) */
 	http_data *on_data;      /* streams a 2xx body there, with done's arg; only with `once`. See http.h */
 	int accept;              /* one more status that is no error, as 308 or 412; 0: none */
@@ -73,8 +64,11 @@ bool gapi_again(const struct gapi_result *result, const struct err *why);
 
 typedef void gapi_done(void *arg, const struct gapi_result *result);
 
-/* service_env as in endpoint_init. With no token and no emulator set: ERR_AUTH. */
-int gapi_init(struct gapi *g, struct http *http, const char *service_env, const char *real, const char *token_file,
+/*
+ * service_env as in endpoint_init. An emulator gets credentials only if it is on this machine and login names some. -1:
+ * settings or credentials that make no sense. Release in any case.
+ */
+int gapi_init(struct gapi *g, struct http *http, const char *service_env, const char *real, const struct login *login,
     int64_t patience, struct err *e);
 struct gapi_call *gapi_start(struct gapi *g, const struct gapi_spec *spec, gapi_done *done, void *arg);
 /* Ends a call without its callback. */

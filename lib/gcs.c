@@ -30,9 +30,9 @@ struct gcs_upload {
 };
 
 int
-gcs_init(struct gapi *g, struct http *http, const char *token_file, int64_t patience, struct err *e)
+gcs_init(struct gapi *g, struct http *http, const struct login *login, int64_t patience, struct err *e)
 {
-	return gapi_init(g, http, "STORAGE_EMULATOR_HOST", "https://storage.googleapis.com", token_file,
+	return gapi_init(g, http, "STORAGE_EMULATOR_HOST", "https://storage.googleapis.com", login,
 	    patience, e);
 }
 

@@ -15,7 +15,7 @@
 #include "gapi.h"
 #include "json.h"
 
-int gcs_init(struct gapi *g, struct http *http, const char *token_file, int64_t patience, struct err *e);
+int gcs_init(struct gapi *g, struct http *http, const struct login *login, int64_t patience, struct err *e);
 
 /* What one upload holds of the content in memory at most. */
 #define GCS_UPLOAD_MEMORY (GCS_CHUNK > GCS_SINGLE_MAX ? GCS_CHUNK : GCS_SINGLE_MAX)

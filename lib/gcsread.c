@@ -233,10 +233,11 @@ go_on(struct gcs_read *r, const struct gapi_result *result, const struct err *wh
 		return;
 	}
 	r->g->retries++;
+	double wait = (double)(when - now) / 1e6;
 	if (r->retry.attempts > 1)
-		log_warn("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, (double)(when - now) / 1e6);
+		log_warn("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, wait);
 	else
-		log_debug("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, (double)(when - now) / 1e6);
+		log_debug("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, wait);
 	start_read(r, when);
 }
 
@@ -252,8 +253,8 @@ finish_whole(struct gcs_read *r)
 	if (r->crc32c[0] == '\0' || str_is(buf_str(&text), r->crc32c)) {
 		finish(r, NULL, false);
 	} else {
-		err_set(&e, ERR_TRANSIENT, "cannot read '%s': what came is not the object, whose crc32c is %s, not %.*s; it is read "
-		    "again by the next run", r->label, r->crc32c, STR_ARG(buf_str(&text)));
+		err_set(&e, ERR_TRANSIENT, "cannot read '%s': what came is not the object, whose crc32c is %s, not %.*s; it is "
+		    "read again by the next run", r->label, r->crc32c, STR_ARG(buf_str(&text)));
 		finish(r, &e, false);
 	}
 	buf_release(&text);
@@ -273,8 +274,9 @@ on_read(void *arg, const struct gapi_result *result)
 		    "that the next run reads", r->label, (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
 		finish(r, &e, true);
 	} else if (result->status == 412 || result->status == 416) {
-		err_set(&e, ERR_TRANSIENT, "cannot read '%s': it changed while it was being read, at byte %llu of %llu; it is read "
-		    "as it is now by the next run", r->label, (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
+		err_set(&e, ERR_TRANSIENT, "cannot read '%s': it changed while it was being read, at byte %llu of %llu; it is "
+		    "read as it is now by the next run", r->label, (unsigned long long)r->bytes.at,
+		    (unsigned long long)r->bytes.size);
 		finish(r, &e, true);
 	} else if (e.class == ERR_NONE) {
 		err_set(&e, ERR_TRANSIENT, r->bytes.other ? "cannot read '%s': the reply is not the object from byte %llu of %llu" :

@@ -150,12 +150,12 @@ write_piece(void *ctx, uint64_t n, struct str lines, struct err *e)
 }
 
 int
-gsjournal_init(struct gsjournal *g, const char *url, const char *token_file, int64_t patience, struct err *e)
+gsjournal_init(struct gsjournal *g, const char *url, const struct login *login, int64_t patience, struct err *e)
 {
 	*g = (struct gsjournal){.url = url, .http = http_new(), .group = BUF_INIT(LIMIT_REPLY / 2)};
 	if (name_bucket(url, &g->bucket, &g->prefix, e) < 0)
 		return err_wrap(e, "--journal");
-	return gcs_init(&g->storage, g->http, token_file, patience, e);
+	return gcs_init(&g->storage, g->http, login, patience, e);
 }
 
 int

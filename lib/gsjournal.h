@@ -24,7 +24,7 @@ struct gsjournal {
 
 bool gsjournal_is(const char *path);
 /* url: gs://BUCKET/PREFIX, borrowed until the release. Credentials and patience as for gcs_init. */
-int gsjournal_init(struct gsjournal *g, const char *url, const char *token_file, int64_t patience, struct err *e);
+int gsjournal_init(struct gsjournal *g, const char *url, const struct login *login, int64_t patience, struct err *e);
 /* As journal_open. Each journal_sync is a request, waited for. */
 int gsjournal_open(struct gsjournal *g, struct journal *j, struct str settings, journal_entry *entry, void *arg, struct err *e);
 /* After journal_close. */

@@ -8,6 +8,7 @@
 #include "bounds.h"
 #include "clock.h"
 #include "num.h"
+#include "ossl.h"
 #include "xalloc.h"
 
 #define SOCKETS_MAX 512
@@ -33,6 +34,13 @@ struct http {
 	unsigned npool;
 	struct http_request *requests;
 	unsigned active;
+	bool nudged;
+	struct {
+		int fd;         /* -1: none */
+		unsigned place; /* in this turn's poll set */
+		http_readable *readable;
+		void *arg;
+	} watch;
 };
 
 struct http_request {
@@ -46,6 +54,7 @@ struct http_request {
 	struct buf body, headers;
 	bool too_large;
 	bool answering;
+	bool secret;
 	char error[CURL_ERROR_SIZE];
 	struct http_request *next, **link; /* in h->requests */
 };
@@ -86,9 +95,12 @@ struct http *
 http_new(void)
 {
 	struct http *h = xcalloc(1, sizeof(*h));
-	curl_global_init(CURL_GLOBAL_DEFAULT);
+	ossl_memory();
+	/* A lack of memory is no failure of the network, to be tried again: it ends the process in there, too. */
+	curl_global_init_mem(CURL_GLOBAL_DEFAULT, xmalloc, free, xrealloc, xstrdup, xcalloc);
 	h->multi = curl_multi_init();
 	h->timer = CLOCK_NEVER;
+	h->watch.fd = -1;
 	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
 	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -103,11 +115,15 @@ static void
 fill(void *ctx, struct pollset *p)
 {
 	struct http *h = ctx;
+	h->watch.place = h->watch.fd >= 0 ? pollset_add(p, h->watch.fd, POLLIN) : POLLSET_MAX;
 	h->first = p->n;
 	for (unsigned i = 0; i < h->nsockets; i++)
 		pollset_add(p, h->sockets[i].fd, h->sockets[i].events);
 	if (h->timer != CLOCK_NEVER)
 		pollset_wake_at(p, h->timer);
+	if (h->nudged)
+		pollset_wake_at(p, clock_now());
+	h->nudged = false;
 }
 
 static size_t
@@ -160,6 +176,19 @@ set_protocols(CURL *easy)
 #endif
 }
 
+/* As curl(1) does; libcurl itself asks only for proxies. */
+static void
+set_authorities(CURL *easy)
+{
+	const char *file = getenv("CURL_CA_BUNDLE"), *dir = getenv("SSL_CERT_DIR");
+	if (file == NULL || *file == '\0')
+		file = getenv("SSL_CERT_FILE");
+	if (file != NULL && *file != '\0')
+		curl_easy_setopt(easy, CURLOPT_CAINFO, file);
+	if (dir != NULL && *dir != '\0')
+		curl_easy_setopt(easy, CURLOPT_CAPATH, dir);
+}
+
 static void
 set_body(CURL *easy, const struct http_spec *spec)
 {
@@ -189,6 +218,7 @@ set_up(struct http_request *r, const struct http_spec *spec)
 	CURL *easy = r->easy;
 	int64_t timeout = spec->timeout > 0 ? spec->timeout : SECONDS(120);
 	set_protocols(easy);
+	set_authorities(easy);
 	curl_easy_setopt(easy, CURLOPT_URL, spec->url);
 	/* An object may be called "a/../b". */
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
@@ -229,6 +259,7 @@ http_start(struct http *h, const struct http_spec *spec, http_done *done, void *
 	r->done = done;
 	r->arg = arg;
 	r->on_data = spec->on_data;
+	r->secret = spec->secret;
 	buf_init(&r->body, LIMIT_REPLY);
 	buf_init(&r->headers, LIMIT_HEADERS);
 	set_up(r, spec);
@@ -262,6 +293,8 @@ detach(struct http_request *r)
 static void
 release(struct http_request *r)
 {
+	if (r->secret)
+		buf_wipe(&r->body);
 	buf_release(&r->body);
 	buf_release(&r->headers);
 	free(r);
@@ -272,6 +305,16 @@ http_cancel(struct http_request *r)
 {
 	detach(r);
 	release(r);
+}
+
+/* What is no HTTP, over a connection that has served before, is what was left of the reply before: the next one is a new one. */
+static bool
+is_leftover(CURL *easy, CURLcode code)
+{
+	long connects = 1, sent = 0;
+	curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connects);
+	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+	return code == CURLE_UNSUPPORTED_PROTOCOL && connects == 0 && sent > 0;
 }
 
 static bool
@@ -303,7 +346,7 @@ finish(struct http_request *r, CURLcode code)
 	} else {
 		/* A reply cut short is no reply, whatever its status line said. */
 		reply.failure = r->error[0] != '\0' ? r->error : curl_easy_strerror(code);
-		reply.hopeless = is_hopeless(code);
+		reply.hopeless = is_hopeless(code) && !is_leftover(r->easy, code);
 	}
 	detach(r);
 	r->done(r->arg, &reply);
@@ -315,6 +358,8 @@ ready(void *ctx, const struct pollset *p)
 {
 	struct http *h = ctx;
 	int running, left;
+	if (h->watch.place < p->n && p->fds[h->watch.place].revents != 0)
+		h->watch.readable(h->watch.arg);
 	for (unsigned i = h->first; i < p->n; i++) {
 		short r = p->fds[i].revents;
 		int mask = (r & POLLIN ? CURL_CSELECT_IN : 0) | (r & POLLOUT ? CURL_CSELECT_OUT : 0) |
@@ -355,6 +400,21 @@ http_resume(struct http_request *r)
 		return;
 	r->paused = false;
 	curl_easy_pause(r->easy, CURLPAUSE_CONT);
+}
+
+void
+http_nudge(struct http *h)
+{
+	h->nudged = true;
+}
+
+void
+http_watch(struct http *h, int fd, http_readable *readable, void *arg)
+{
+	h->watch.fd = fd;
+	h->watch.place = POLLSET_MAX;
+	h->watch.readable = readable;
+	h->watch.arg = arg;
 }
 
 unsigned

@@ -38,6 +38,7 @@ struct http_spec {
 	struct str body;       /* borrowed until done */
 	int64_t timeout;       /* microseconds for the whole exchange; 0: 120 s */
 	bool direct;           /* past any proxy: an emulator's and a metadata server's answers are for this machine alone */
+	bool secret;           /* the reply holds one: it is wiped */
 	/*
 	 * NULL: the body is gathered. Otherwise a 2xx body goes there, with the reply's own encoding untouched, in an
 	 * exchange that may last as long as it moves (timeout is then for a standstill), over HTTP/1.1, whose connection
@@ -58,6 +59,11 @@ void http_cancel(struct http_request *r);
 bool http_answering(const struct http_request *r);
 /* Goes on with a request that on_data paused; on_data may be called from within. Nothing happens to one that goes. */
 void http_resume(struct http_request *r);
+/* Asks the loop to turn once more before it waits. */
+void http_nudge(struct http *h);
+/* Watches a descriptor of one's own (POLLIN) in the same poll set; -1 ends that. One at a time. */
+typedef void http_readable(void *arg);
+void http_watch(struct http *h, int fd, http_readable *readable, void *arg);
 unsigned http_active(const struct http *h);
 void http_free(struct http *h);
 

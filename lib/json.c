@@ -201,7 +201,7 @@ quick_close(struct json *j, const char *p, const char *end)
 static bool
 parse_quickly(struct json *j)
 {
-	const char *p = j->text.p, *end = p + j->text.n;
+	const char *p = j->text.n > 0 ? j->text.p : "", *end = p + j->text.n; /* NULL + 0 is not for C */
 	for (;;) {
 		p = skip_blanks(p, end);
 		if (p == end)
@@ -665,7 +665,7 @@ json_unescape(struct buf *out, struct str raw)
 		}
 		uint32_t cp = (uint32_t)hex4(raw.p + 2);
 		size_t used = 6;
-		if (cp >= 0xd800 && cp <= 0xdbff && raw.n >= 12) {
+		if (cp >= 0xd800 && cp <= 0xdbff && raw.n >= 12 && raw.p[6] == '\\' && raw.p[7] == 'u') {
 			cp = 0x10000 + ((cp & 0x3ff) << 10) + (uint32_t)(hex4(raw.p + 8) & 0x3ff);
 			used = 12;
 		}

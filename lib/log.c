@@ -68,7 +68,7 @@ emit(enum log_level level, const char *fmt, va_list ap)
 		write_json(&line, level, buf_str(&text));
 	} else {
 		buf_addf(&line, "%s%s: %s", over_progress ? "\r\033[K" : "", prog, level == LOG_WARN ? "warning: " : "");
-		buf_adds(&line, buf_str(&text));
+		buf_add_printable(&line, buf_str(&text)); /* one line, whatever it quotes */
 	}
 	buf_addc(&line, '\n');
 	(void)!write(STDERR_FILENO, line.p, line.n);

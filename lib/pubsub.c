@@ -11,9 +11,9 @@
 #define CALL_TIMEOUT SECONDS(60)
 
 int
-pubsub_init(struct gapi *g, struct http *http, const char *token_file, int64_t patience, struct err *e)
+pubsub_init(struct gapi *g, struct http *http, const struct login *login, int64_t patience, struct err *e)
 {
-	if (gapi_init(g, http, "PUBSUB_EMULATOR_HOST", "https://pubsub.googleapis.com", token_file, patience, e) < 0)
+	if (gapi_init(g, http, "PUBSUB_EMULATOR_HOST", "https://pubsub.googleapis.com", login, patience, e) < 0)
 		return -1;
 	g->aborted_is_transient = true;
 	return 0;

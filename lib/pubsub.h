@@ -18,7 +18,7 @@ struct pubsub_message {
 	int64_t attempt;        /* deliveryAttempt; 0 where absent */
 };
 
-int pubsub_init(struct gapi *g, struct http *http, const char *token_file, int64_t patience, struct err *e);
+int pubsub_init(struct gapi *g, struct http *http, const struct login *login, int64_t patience, struct err *e);
 
 /* Starts a pull of at most max messages; it waits at the service until there are some (up to about 90 s). */
 struct gapi_call *pubsub_pull(struct gapi *g, const char *subscription, unsigned max, gapi_done *done, void *arg);

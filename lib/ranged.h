@@ -1,9 +1,9 @@
 /*
  * ranged: the bytes of one object, in order and each once, out of as many replies as it takes.
  *
- * Each reply's headers are looked at before its bytes are: a range must begin where the last reply ended and go on to
- * the end, a whole must be as long as the object. Nothing is taken of a reply that is something else. At the end the checksum tells whether the bytes are
- * the object's. [RFC 9110, 14.4]
+ * Each reply's headers are looked at before its bytes are: a range must begin where the last reply ended and go on to the end,
+ * a whole must be as long as the object. Nothing is taken of a reply that is something else. At the end the checksum tells
+ * whether the bytes are the object's. [RFC 9110, 14.4]
  */
 #ifndef EVPIPE_RANGED_H
 #define EVPIPE_RANGED_H

@@ -358,7 +358,8 @@ on_read(void *arg, const struct s3_result *result)
 	} else if (e.class == ERR_NONE) {
 		err_set(&e, ERR_TRANSIENT, r->bytes.other ?
 		    "cannot " WHAT_READ " '%s': the reply is not the object from byte %llu of %llu" :
-		    "cannot " WHAT_READ " '%s': the reply ends at byte %llu of %llu", r->label, (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
+		    "cannot " WHAT_READ " '%s': the reply ends at byte %llu of %llu", r->label,
+		    (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
 		go_on(r, result, &e);
 	} else if (e.class == ERR_TRANSIENT && result->reply != NULL) {
 		go_on(r, result, &e);

@@ -47,13 +47,11 @@ struct spool {
 void
 spool_pool_init(struct spool_pool *p, uint64_t max)
 {
-	z_stream *z = xcalloc(1, sizeof(*z));
+	z_stream *z = xmalloc(sizeof(*z));
+	*z = (z_stream){.zalloc = xalloc_zlib, .zfree = xalloc_zlib_free};
 	/* Negative window bits: a raw stream. The framing is ours: the blocks of many spools alternate. */
-	if (deflateInit2(z, 1, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
-		static const char text[] = "evpipe: out of memory\n";
-		(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
-		_exit(75);
-	}
+	if (deflateInit2(z, 1, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		xalloc_failed();
 	*p = (struct spool_pool){.max = max, .packer = z, .scratch = xmalloc(SCRATCH)};
 }
 
@@ -82,8 +80,8 @@ spool_new(struct spool_pool *p)
 	return s;
 }
 
-static const char *
-folder(void)
+const char *
+spool_folder(void)
 {
 	const char *dir = getenv("TMPDIR");
 	return dir != NULL && *dir != '\0' ? dir : "/tmp";
@@ -93,17 +91,17 @@ static int
 file_failed(const char *verb, int cause, struct err *e)
 {
 	return err_set(e, ERR_IO, "cannot %s a temporary file in '%s': %s; make room there, or set TMPDIR",
-	    verb, folder(), strerror(cause));
+	    verb, spool_folder(), strerror(cause));
 }
 
 static int
 open_file(struct err *e)
 {
-	int fd = open(folder(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = open(spool_folder(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		return fd;
 	/* Some file systems and old kernels have no O_TMPFILE, each with its own way to say so. */
-	char *path = xasprintf("%s/evpipe.XXXXXX", folder());
+	char *path = xasprintf("%s/evpipe.XXXXXX", spool_folder());
 	fd = mkostemp(path, O_CLOEXEC);
 	if (fd >= 0)
 		unlink(path);
@@ -341,10 +339,10 @@ spool_rewind(struct spool *s, bool packed, struct err *e)
 	s->ended = false;
 	if (packed)
 		return 0;
-	s->unpacker = (z_stream){0};
+	s->unpacker = (z_stream){.zalloc = xalloc_zlib, .zfree = xalloc_zlib_free};
 	/* 15 + 16: gzip framing, whose checksum is then checked too */
 	if (inflateInit2(&s->unpacker, 15 + 16) != Z_OK)
-		return err_set(e, ERR_TRANSIENT, "cannot decompress what was kept: out of memory");
+		xalloc_failed();
 	s->unpacking = true;
 	return 0;
 }

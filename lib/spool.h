@@ -31,6 +31,8 @@ struct spool_pool {
 	unsigned char *scratch;
 };
 
+/* The folder of temporary files: TMPDIR, else /tmp. */
+const char *spool_folder(void);
 void spool_pool_init(struct spool_pool *p, uint64_t max);
 /* Every spool of the pool must have been freed. */
 void spool_pool_release(struct spool_pool *p);

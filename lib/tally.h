@@ -8,8 +8,11 @@
 
 struct tally {
 	uint64_t in, done, rejected;
+	int fd; /* private: 0: not open */
 };
 
+/* Opens the file of EVPIPE_TALLY, for a tool that will not be able to later (sandbox.h). */
+void tally_open(struct tally *t);
 /*
  * Logs "in 12, done 10, rejected 2, in flight 0" and what follows in extra (may be NULL); in flight is the
  * difference. Where EVPIPE_TALLY names a file, the same is appended there as a line of JSON, for the script

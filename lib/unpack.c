@@ -4,6 +4,7 @@
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "xalloc.h"
 
@@ -71,14 +72,15 @@ begin(struct unpack *u)
 	u->kind = kind_of(u->head, u->nhead);
 	u->inside = u->kind == GZIP || u->kind == ZSTD;
 	if (u->kind == GZIP) {
+		u->z = (z_stream){.zalloc = xalloc_zlib, .zfree = xalloc_zlib_free};
 		/* 15 + 16: the largest window, gzip framing */
 		if (inflateInit2(&u->z, 15 + 16) != Z_OK)
-			abort();
+			xalloc_failed();
 		u->z_open = true;
 	} else if (u->kind == ZSTD) {
 		u->zstd = ZSTD_createDCtx();
 		if (u->zstd == NULL)
-			abort();
+			xalloc_failed();
 	}
 }
 
@@ -161,6 +163,8 @@ unzstd(struct unpack *u, struct str s, size_t *used, struct buf *out, size_t roo
 	buf_grew(out, to.pos);
 	u->full = to.pos == to.size && rc != 0;
 	if (ZSTD_isError(rc)) {
+		if (ZSTD_getErrorCode(rc) == ZSTD_error_memory_allocation)
+			xalloc_failed();
 		u->offset += *used;
 		return broken(u, e, ZSTD_getErrorName(rc));
 	}

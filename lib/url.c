@@ -1,9 +1,12 @@
 #include "url.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "num.h"
 
 static bool
 alnum(char c)
@@ -59,7 +62,7 @@ project_ok(struct str s)
 		if (!alnum(s.p[i]) && s.p[i] != '-' && s.p[i] != '.' && s.p[i] != ':')
 			return false;
 	}
-	return s.n > 0 && s.n <= 100;
+	return s.n > 0 && s.n <= 100 && alnum(s.p[0]); /* nor is ".." one */
 }
 
 static int
@@ -186,4 +189,56 @@ name_bucket(const char *url, char **out_bucket, char **out_prefix, struct err *e
 	*out_bucket = str_dup(bucket);
 	*out_prefix = str_dup(prefix);
 	return 0;
+}
+
+static bool
+address_ok(const char *host)
+{
+	/* metadata services that have no link-local address: AWS's pods and instances, Google's */
+	static const char *const metadata[] = {"fd00:ec2::23", "fd00:ec2::254", "fd20:ce::254"};
+	struct in_addr v4;
+	struct in6_addr v6;
+	if (inet_pton(AF_INET, host, &v4) == 1) {
+		uint32_t a = ntohl(v4.s_addr);
+		return a >> 24 == 127 || a >> 16 == 0xa9fe; /* 169.254 */
+	}
+	if (inet_pton(AF_INET6, host, &v6) != 1)
+		return false;
+	for (size_t i = 0; i < sizeof(metadata) / sizeof(metadata[0]); i++) {
+		struct in6_addr known;
+		if (inet_pton(AF_INET6, metadata[i], &known) == 1 && memcmp(&v6, &known, sizeof(v6)) == 0)
+			return true;
+	}
+	return IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6);
+}
+
+bool
+url_keeps_secrets(const char *url)
+{
+	char host[128];
+	for (const char *p = url; *p != '\0'; p++) {
+		if (*p <= ' ' || *p > '~' || *p == '\\')
+			return false;
+	}
+	if (strncmp(url, "https://", 8) == 0)
+		return strcspn(url + 8, "/?#") > 0;
+	if (strncmp(url, "http://", 7) != 0)
+		return false;
+	struct str rest = str_of(url + 7);
+	rest.n = strcspn(rest.p, "/?#");
+	bool bracket = rest.n > 0 && rest.p[0] == '[';
+	if (bracket)
+		rest = str_skip(rest, 1);
+	struct str name = {rest.p, str_find(rest, bracket ? ']' : ':')};
+	struct str port = str_skip(rest, name.n + bracket);
+	int64_t number;
+	if (bracket && name.n == rest.n)
+		return false;
+	if (port.n > 0 &&
+	    (port.p[0] != ':' || !num_i64(str_skip(port, 1), &number) || number < 1 || number > 65535))
+		return false;
+	if (name.n == 0 || name.n >= sizeof(host))
+		return false;
+	snprintf(host, sizeof(host), "%.*s", STR_ARG(name));
+	return (!bracket && strcmp(host, "localhost") == 0) || address_ok(host);
 }

@@ -18,7 +18,7 @@ struct endpoint {
 	char base[512];
 	bool emulator;
 };
-int endpoint_init(struct endpoint *e, const char *emulator_env, const char *real, struct err *err);
+int endpoint_init(struct endpoint *ep, const char *emulator_env, const char *real, struct err *e);
 
 /*
  * Names may be short ("sub") or full ("projects/P/subscriptions/sub"): writes the full one. project may be NULL.
@@ -29,5 +29,11 @@ int name_pubsub(struct buf *out, const char *kind, const char *name, const char 
 int name_dataset(const char *name, const char *project, char **out_project, char **out_dataset, struct err *e);
 /* "gs://BUCKET[/PREFIX]": the two parts, to be freed; the prefix has no slash at its ends and may be "". */
 int name_bucket(const char *url, char **out_bucket, char **out_prefix, struct err *e);
+
+/*
+ * May secrets be sent to, and tokens taken from, this URL? https to anywhere; http to this machine, to link-local addresses
+ * and to the metadata services of AWS and Google by their IPv6 addresses. Names other than localhost are not resolved.
+ */
+bool url_keeps_secrets(const char *url);
 
 #endif

@@ -383,7 +383,7 @@ several(struct values *v, struct str s, bool sound, bool goes_on)
  * and what stands before it decides where it may be an element.
  */
 static bool
-has_own_lines(struct values *v, struct str s)
+has_own_lines(struct values *v, struct str s, bool whole)
 {
 	bool array = s.p[0] == '[', object = false, inner = false;
 	long alone = 0, listed = 0;
@@ -400,12 +400,12 @@ has_own_lines(struct values *v, struct str s)
 		object = begins && last == '}' && !several(v, line, false, false);
 		listed += begins && last == ',' && line.n > 2 && line.p[line.n - 2] == '}';
 	}
-	alone += object && v->ended && !inner;
+	alone += object && whole && !inner;
 	return alone > listed;
 }
 
 static enum values_form
-tell(struct values *v, struct str s)
+tell(struct values *v, struct str s, bool whole)
 {
 	if (str_starts(s, STR("\xef\xbb\xbf")))
 		s = str_skip(s, 3);
@@ -417,42 +417,53 @@ tell(struct values *v, struct str s)
 	bool only = blank(str_skip(s, line.n));
 	if ((!only && several(v, (struct str){s.p, line.n + 1}, true, false)) || has_long_value(v, s))
 		return VALUES_VALUES;
-	if (has_own_lines(v, s))
+	if (has_own_lines(v, s, whole))
 		return VALUES_LINES;
 	/* A single line, too, that does not end as it should. */
-	return only && s.p[0] == '{' && !several(v, line, false, !v->ended) ? VALUES_LINES : VALUES_VALUES;
+	return only && s.p[0] == '{' && !several(v, line, false, !whole) ? VALUES_LINES : VALUES_VALUES;
 }
 
 /*
- * Enough to tell: all of it, or a window with two whole lines that are not blank and the beginning of a third: the first
- * may have lost its beginning. An array may be a single line.
+ * What the form is told by: a window, or more, to where a third line begins, for the first may have lost its beginning; an
+ * array may be a single line. No more than that, even where it is there already, for the pieces in which a text comes must
+ * not count. whole: it is all there is. false: not all of it is there yet.
  */
 static bool
-enough(const struct values *v)
+sample(const struct values *v, struct str *out, bool *whole)
 {
 	struct str s = rest(v);
-	if (v->ended || s.n >= LIMIT_DATA)
-		return true;
-	if (s.n < WINDOW)
-		return false;
-	for (int lines = 0; ; lines++) {
-		while (s.n > 0 && is_blank(s.p[0]))
-			s = str_skip(s, 1);
-		if (s.n == 0 || lines == 2)
-			return s.n > 0;
-		if (lines == 0 && s.p[0] == '[' && str_find(s, '\n') == s.n)
-			return true;
-		s = str_skip(s, str_find(s, '\n'));
+	size_t i = 0, n = WINDOW;
+	bool array = false;
+	int lines = 0;
+	for (;; lines++) {
+		while (i < s.n && is_blank(s.p[i]))
+			i++;
+		array = lines == 0 && i < WINDOW && s.n >= WINDOW && s.p[i] == '[' && memchr(s.p + i, '\n', WINDOW - i) == NULL;
+		if (i == s.n || lines == 2 || array)
+			break;
+		i += str_find(str_skip(s, i), '\n');
 	}
+	bool third = i < s.n && lines == 2;
+	if (third && i + 1 > n)
+		n = i + 1;
+	if (!v->ended && s.n < LIMIT_DATA && (!(third || array) || s.n <= n))
+		return false;
+	if (!(third || array) || n > LIMIT_DATA)
+		n = LIMIT_DATA;
+	*out = (struct str){s.p, n < s.n ? n : s.n};
+	*whole = v->ended && out->n == s.n;
+	return true;
 }
 
 bool
 values_next(struct values *v, struct value *out)
 {
 	if (v->form == VALUES_UNKNOWN) {
-		if (!enough(v))
+		struct str s;
+		bool whole;
+		if (!sample(v, &s, &whole))
 			return false;
-		v->form = tell(v, rest(v));
+		v->form = tell(v, s, whole);
 	}
 	return v->form == VALUES_LINES ? next_line(v, out) : next_value(v, out);
 }

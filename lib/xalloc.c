@@ -7,14 +7,19 @@
 #include <string.h>
 #include <unistd.h>
 
+void
+xalloc_failed(void)
+{
+	static const char text[] = "evpipe: cannot go on: out of memory; give the process more\n";
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	_exit(75);
+}
+
 static void *
 check(void *p, size_t n)
 {
-	if (p == NULL && n > 0) {
-		static const char text[] = "evpipe: cannot go on: out of memory; give the process more\n";
-		(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
-		_exit(75);
-	}
+	if (p == NULL && n > 0)
+		xalloc_failed();
 	return p;
 }
 
@@ -33,7 +38,7 @@ xcalloc(size_t n, size_t size)
 void *
 xrealloc(void *p, size_t n)
 {
-	return check(realloc(p, n), n);
+	return check(realloc(p, n > 0 ? n : 1), n); /* realloc(p, 0) is whatever a libc makes of it */
 }
 
 void *
@@ -69,4 +74,26 @@ xasprintf(const char *fmt, ...)
 		text = check(NULL, 1);
 	va_end(ap);
 	return text;
+}
+
+void *
+xalloc_zlib(void *unused, unsigned n, unsigned size)
+{
+	(void)unused;
+	return xcalloc(n, size);
+}
+
+void
+xalloc_zlib_free(void *unused, void *p)
+{
+	(void)unused;
+	free(p);
+}
+
+void
+xwipe(char *s)
+{
+	if (s != NULL)
+		explicit_bzero(s, strlen(s));
+	free(s);
 }

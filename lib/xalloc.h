@@ -8,6 +8,9 @@
 
 #include <stddef.h>
 
+/* That end, for a library that says it ran out. */
+void xalloc_failed(void) __attribute__((noreturn));
+
 void *xmalloc(size_t n);
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t n);
@@ -15,6 +18,11 @@ void *xrealloc(void *p, size_t n);
 void *xreallocarray(void *p, size_t n, size_t size);
 void *xmemdup(const void *p, size_t n);
 char *xstrdup(const char *s);
+/* For z_stream: zlib asks here, and never takes a lack of memory for broken data. */
+void *xalloc_zlib(void *unused, unsigned n, unsigned size);
+void xalloc_zlib_free(void *unused, void *p);
+/* for secrets: zeroes a text and frees it; NULL is fine */
+void xwipe(char *s);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "bounds.h"
 #include "clock.h"
+#include "confine.h"
 #include "insert.h"
 #include "log.h"
 #include "utf8.h"
@@ -208,8 +209,9 @@ prepare(struct insert *in, const char *dataset, struct err *e)
 	if (common_outputs(&in->out, o->receipts, &in->rejects, o->common.check ? NULL : o->rejects, e) < 0 ||
 	    name_dataset(dataset, o->common.project, &in->project, &in->dataset, e) < 0 ||
 	    schema_load(&in->schema, schema_path(o->schemas), e) < 0 ||
-	    bigquery_init(&in->gapi, in->http, o->common.access_token_file, o->common.retry_for, e) < 0)
+	    bigquery_init(&in->gapi, in->http, &o->common.login, o->common.retry_for, e) < 0)
 		return -1;
+	confine(&(struct confine){.token = in->gapi.token});
 	in->tables = xcalloc(in->schema.ntables, sizeof(*in->tables));
 	for (uint32_t i = 0; i < in->schema.ntables; i++) {
 		const struct schema_table *t = &in->schema.tables[i];

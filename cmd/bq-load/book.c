@@ -318,7 +318,7 @@ open_journal(struct book *b, struct str settings, struct err *e)
 	const char *path = ld->o.journal;
 	if (!gsjournal_is(path))
 		return journal_open(&ld->journal, path, settings, book_entry, b, e);
-	if (gsjournal_init(&ld->gsjournal, path, ld->o.common.access_token_file, ld->o.common.retry_for, e) < 0)
+	if (gsjournal_init(&ld->gsjournal, path, &ld->o.common.login, ld->o.common.retry_for, e) < 0)
 		return -1;
 	return gsjournal_open(&ld->gsjournal, &ld->journal, settings, book_entry, b, e);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "confine.h"
 #include "digest.h"
 #include "log.h"
 #include "xalloc.h"
@@ -108,8 +109,9 @@ prepare(struct load *ld, const char *dataset, struct err *e)
 	if (common_outputs(&ld->out, true, NULL, NULL, e) < 0 ||
 	    name_dataset(dataset, o->common.project, &ld->project, &ld->dataset, e) < 0 ||
 	    schema_load(&ld->schema, schema_path(o->schemas), e) < 0 ||
-	    bigquery_init(&ld->gapi, ld->http, o->common.access_token_file, o->common.retry_for, e) < 0)
+	    bigquery_init(&ld->gapi, ld->http, &o->common.login, o->common.retry_for, e) < 0)
 		return -1;
+	confine(&(struct confine){.token = ld->gapi.token, .journal = o->journal});
 	ld->location = bqjob_location(&ld->gapi, ld->project, ld->dataset, e);
 	if (ld->location == NULL)
 		return -1;

@@ -61,7 +61,7 @@ fetch(const struct load *ld, const char *url, struct buf *out)
 	struct str path = str_skip(str_of(url), strlen("gs://"));
 	struct str bucket = {path.p, str_find(path, '/')};
 	struct err e;
-	int rc = gcs_init(&storage, http, ld->o.common.access_token_file, SECONDS(10), &e);
+	int rc = gcs_init(&storage, http, &ld->o.common.login, SECONDS(10), &e);
 	if (rc == 0) {
 		buf_addf(&full, "%s/storage/v1/b/", storage.endpoint.base);
 		url_encode(&full, bucket);

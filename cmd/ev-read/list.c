@@ -95,7 +95,8 @@ parse_bucket(struct target *t, struct err *e)
 		return err_set(e, ERR_USAGE, "cannot read '%s': it names no object; for all below it give '%s%s**'", t->url, t->url,
 		    s.n == bucket.n ? "/" : "");
 	if (t->pattern.n > NAME_MAX_BYTES && glob_fixed(t->pattern) == t->pattern.n)
-		return err_set(e, ERR_USAGE, "cannot read '%.60s...': an object's name has at most %d bytes", t->url, NAME_MAX_BYTES);
+		return err_set(e, ERR_USAGE, "cannot read '%.60s...': an object's name has at most %d bytes", t->url,
+		    NAME_MAX_BYTES);
 	t->bucket = str_dup(bucket);
 	return 0;
 }
@@ -150,6 +151,7 @@ parse_target(struct read *r, struct target *t, struct err *e)
 		return err_set(e, ERR_USAGE, "cannot read '%s': a URL is gs://, s3:// or a local path", t->url);
 	t->place = PLACE_FILE;
 	tidy(t);
+	r->uses_files = true;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "bounds.h"
 #include "clock.h"
+#include "confine.h"
 #include "log.h"
 #include "read.h"
 #include "xalloc.h"
@@ -255,10 +256,12 @@ set_up(struct read *r, char **urls, int n, struct err *e)
 		return -1;
 	widen_output();
 	r->http = http_new();
-	if (r->uses_gcs && gcs_init(&r->gcs, r->http, o->common.access_token_file, o->common.retry_for, e) < 0)
+	if (r->uses_gcs && gcs_init(&r->gcs, r->http, &o->common.login, o->common.retry_for, e) < 0)
 		return -1;
 	if (r->uses_s3 && s3_init(&r->s3, r->http, o->common.retry_for, e) < 0)
 		return -1;
+	confine(&(struct confine){.token = r->gcs.token, .reads = r->uses_files ? "/" : NULL,
+	    .journal = r->journal_bucket == NULL ? o->journal : NULL});
 	return o->common.check ? check_buckets(r, e) : done_open(r, e);
 }
 

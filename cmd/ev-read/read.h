@@ -92,6 +92,7 @@ struct read {
 	bool uses_gcs;
 	struct s3 s3;
 	bool uses_s3;
+	bool uses_files;        /* local ones */
 	struct sink out, rejects;
 	int64_t now;
 

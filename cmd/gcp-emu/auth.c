@@ -10,6 +10,7 @@
 #include "base64.h"
 #include "io.h"
 #include "log.h"
+#include "oauth.h"
 
 #define TOKEN_MAX 4096
 #define RANDOM_BYTES 33
@@ -107,8 +108,9 @@ auth_check(struct emu *emu, struct request *req, struct reply *rep)
 	struct buf token = BUF_INIT(TOKEN_MAX);
 	token_path(path, sizeof(path), emu->dir);
 	struct err e;
-	bool ok = io_read_file(path, TOKEN_MAX, &token, &e) == 0 && str_trim(buf_str(&token)).n > 0 &&
-	    str_eq(str_trim(buf_str(&token)), str_trim(str_skip(given, 7)));
+	struct str bearer = str_trim(str_skip(given, 7));
+	bool ok = oauth_good(emu, req, bearer) || (io_read_file(path, TOKEN_MAX, &token, &e) == 0 && bearer.n > 0 &&
+	    str_eq(str_trim(buf_str(&token)), bearer));
 	buf_release(&token);
 	if (!ok)
 		refuse(rep, "invalid_token",

@@ -1,6 +1,6 @@
 /*
- * auth: the bearer token of --auth. It is the content of DIR/token, read anew for each request, so that a
- * test may let a token "expire" by writing another one there.
+ * auth: the bearer token of --auth: the content of DIR/token, read anew for each request, so that a test may let a
+ * token "expire" by writing another one there, or one of those that are given for it (oauth.h).
  */
 #ifndef GCP_EMU_AUTH_H
 #define GCP_EMU_AUTH_H

@@ -109,6 +109,7 @@ struct bigquery {
 	struct bq_pending *pending; /* load jobs that wait, in their order */
 	size_t job_bytes;
 	uint64_t job_serial;
+	uint64_t stored, repeated; /* rows of insertAll since the start: kept, and known by their insertId */
 	bool partition_window; /* GCP_EMU_PARTITION_WINDOW=1 */
 	int64_t table_jobs;  /* load jobs into a table in 24 hours: GCP_EMU_TABLE_JOBS, or 1500 */
 	struct json json;    /* the request's body */

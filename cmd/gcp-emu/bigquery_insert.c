@@ -26,7 +26,7 @@ struct insert {
 	struct bq_row row;
 	bool skip_invalid;
 	bool stopped;        /* nothing of this request may stay */
-	uint32_t nrows, stored;
+	uint32_t nrows, stored, repeated;
 	struct verdict *bad; /* in the rows' order */
 	uint32_t nbad;
 	struct buf texts;
@@ -166,7 +166,9 @@ take_row(struct insert *in, uint32_t index, uint32_t t, struct err *e)
 		add_verdict(in, index);
 		if (!in->skip_invalid && strcmp(in->row.errors[0].reason, "invalid") == 0)
 			in->stopped = true;
-	} else if (!in->stopped && !known_id(in, t)) {
+	} else if (!in->stopped && known_id(in, t)) {
+		in->repeated++;
+	} else if (!in->stopped) {
 		rc = store_row(in, e);
 	}
 	bq_row_clear(&in->row);
@@ -220,6 +222,8 @@ take_rows(struct insert *in, uint32_t rows, struct err *e)
 			goto fail;
 		if (before >= 0)
 			in->t->rows = before + in->stored;
+		in->bq->stored += in->stored;
+		in->bq->repeated += in->repeated;
 		return 0;
 	}
 	bq_ids_undo(in->t->ids, in->hashes.n / sizeof(uint64_t));
@@ -357,4 +361,18 @@ bq_insert_all(struct bigquery *bq, struct bq_table *t, struct request *req, stru
 	buf_release(&in.id);
 	free(in.row.cells);
 	free(in.bad);
+}
+
+void
+bigquery_counts(struct emu *emu, struct reply *rep)
+{
+	struct jsonw w = jsonw_to(&rep->body);
+
+	jsonw_object(&w);
+	jsonw_key(&w, "stored");
+	jsonw_i64(&w, (int64_t)emu->bigquery->stored);
+	jsonw_key(&w, "repeated");
+	jsonw_i64(&w, (int64_t)emu->bigquery->repeated);
+	jsonw_end(&w);
+	buf_addc(&rep->body, '\n');
 }

@@ -36,7 +36,8 @@ struct emu {
 	struct httpd *httpd;
 	struct faults *faults;
 	struct counts *counts;
-	bool auth;             /* --auth: every request of a service needs the bearer token in DIR/token */
+	bool auth;             /* --auth: every request of a service needs a bearer token (auth.h) */
+	int64_t token_lifetime; /* microseconds that a token lives which oauth.c gives */
 	const char *s3_key;    /* --s3-key: ID:SECRET[:TOKEN] that S3's requests must be signed with; NULL: none */
 	bool woken;            /* emu_wake was called since waiting requests were last asked */
 	uint64_t seed;         /* --seed: of what is left to chance; 0: pulls return all they can */
@@ -102,6 +103,8 @@ enum emu_answer bigquery_handle(struct emu *emu, struct request *req, struct rep
 /* runs the load jobs that are due: returns when the next one is (monotonic) */
 int64_t bigquery_turn(struct emu *emu);
 void bigquery_close(struct bigquery *b);
+/* GET /emu/bigquery: how many rows of insertAll were stored, and how many known by their insertId */
+void bigquery_counts(struct emu *emu, struct reply *rep);
 int bigquery_defaults(struct emu *emu, struct err *e); /* dataset ecommerce_events and the schema's tables */
 
 struct gcs *gcs_open(struct emu *emu, struct err *e);

@@ -83,14 +83,25 @@ faults_request(struct faults *f, const char *method, const char *path, struct re
 {
 	for (size_t i = 0; i < f->n; i++) {
 		struct fault_rule *r = &f->rules[i];
-		if (!matches(r, method, path) || !strikes(r))
+		if (r->kind == FAULT_SLOW || !matches(r, method, path) || !strikes(r))
 			continue;
 		if (r->kind == FAULT_STATUS)
 			write_error(r, path, rep);
 		return (struct fault){.kind = r->kind, .delay = r->delay, .hold = r->hold, .bytes = (size_t)r->bytes,
-		    .noise = rng_next(&r->rng)};
+		    .off = r->bytes, .noise = rng_next(&r->rng)};
 	}
 	return (struct fault){0};
+}
+
+int64_t
+faults_slow(struct faults *f, const char *method, const char *path)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		struct fault_rule *r = &f->rules[i];
+		if (r->kind == FAULT_SLOW && matches(r, method, path) && strikes(r))
+			return r->bytes;
+	}
+	return 0;
 }
 
 /* The reason of the first rule of that kind that matches the table and strikes, or NULL. */

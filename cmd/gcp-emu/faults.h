@@ -16,10 +16,13 @@ enum fault_kind {
 	FAULT_LOSE,     /* the work is done, then the connection is reset */
 	FAULT_TRUNCATE, /* the work is done, only `bytes` of the reply's body are sent */
 	FAULT_GARBAGE,  /* the work is done, the reply's body is noise */
+	FAULT_LENGTH,   /* the work is done, Content-Length is `off` bytes more or less than the body */
+	FAULT_IGNORE,   /* the work is not done, the reply says it was */
 	FAULT_STALL,    /* the work is done, nothing is sent for `hold` */
 	FAULT_STALL_BODY, /* likewise after the headers and half of the body */
 	FAULT_ROW,      /* a row of insertAll is refused */
 	FAULT_JOB,      /* a load job fails */
+	FAULT_SLOW,     /* the request's body is read slowly */
 };
 
 /* What happens to one request. The rule is valid for this turn only. */
@@ -28,6 +31,7 @@ struct fault {
 	int64_t delay; /* microseconds before anything else */
 	int64_t hold;
 	size_t bytes;
+	int64_t off;
 	uint64_t noise; /* the seed of garbage */
 };
 
@@ -40,6 +44,8 @@ int faults_load(struct faults *f, const char *path, struct err *e);
  * body).
  */
 struct fault faults_request(struct faults *f, const char *method, const char *path, struct reply *rep);
+/* How many bytes of the request's body are to be read in a second; 0: as they come. Asked when its head is there. */
+int64_t faults_slow(struct faults *f, const char *method, const char *path);
 /* GET, PUT and DELETE /emu/faults */
 void faults_handle(struct faults *f, struct request *req, struct reply *rep);
 void faults_free(struct faults *f);

@@ -72,7 +72,8 @@ take_kind(struct parser *p, enum fault_kind kind)
 {
 	p->r->kind = kind;
 	if (++p->actions > 1)
-		return wrong(p, "a rule takes one of status, reset, lose, truncate, garbage, stall, row and job");
+		return wrong(p,
+		    "a rule takes one of status, reset, lose, ignore, truncate, length, garbage, stall, slow, row and job");
 	return 0;
 }
 
@@ -174,6 +175,12 @@ take_key(struct parser *p)
 		return take_true(p, FAULT_LOSE);
 	if (strcmp(k, "garbage") == 0)
 		return take_true(p, FAULT_GARBAGE);
+	if (strcmp(k, "ignore") == 0)
+		return take_true(p, FAULT_IGNORE);
+	if (strcmp(k, "length") == 0)
+		return take_int(p, -INT32_MAX, INT32_MAX, &r->bytes) != 0 ? -1 : take_kind(p, FAULT_LENGTH);
+	if (strcmp(k, "slow") == 0)
+		return take_int(p, 1, INT32_MAX, &r->bytes) != 0 ? -1 : take_kind(p, FAULT_SLOW);
 	if (strcmp(k, "truncate") == 0)
 		return take_int(p, 0, INT64_MAX, &r->bytes) != 0 ? -1 : take_kind(p, FAULT_TRUNCATE);
 	if (strcmp(k, "stall") == 0)
@@ -206,6 +213,11 @@ check_rule(struct parser *p)
 	p->key = r->kind == FAULT_JOB ? "job" : "row";
 	if (of_table && (r->method != NULL || r->path != NULL || r->delay > 0))
 		return wrong(p, "does not go with method, path and delay");
+	p->key = r->kind == FAULT_SLOW ? "slow" : "length";
+	if (r->kind == FAULT_SLOW && r->delay > 0)
+		return wrong(p, "does not go with delay");
+	if (r->kind == FAULT_LENGTH && r->bytes == 0)
+		return wrong(p, "0 is the right length");
 	p->key = "delay";
 	if (r->kind == FAULT_NONE && r->delay == 0)
 		return wrong(p, "missing: the rule does nothing");
@@ -321,11 +333,12 @@ static void
 write_action(struct jsonw *w, const struct fault_rule *r)
 {
 	static const char *const flags[] = {
-	    [FAULT_RESET] = "reset", [FAULT_LOSE] = "lose", [FAULT_GARBAGE] = "garbage"};
+	    [FAULT_RESET] = "reset", [FAULT_LOSE] = "lose", [FAULT_GARBAGE] = "garbage", [FAULT_IGNORE] = "ignore"};
 	switch (r->kind) {
 	case FAULT_RESET:
 	case FAULT_LOSE:
 	case FAULT_GARBAGE:
+	case FAULT_IGNORE:
 		jsonw_key(w, flags[r->kind]);
 		jsonw_bool(w, true);
 		break;
@@ -335,6 +348,12 @@ write_action(struct jsonw *w, const struct fault_rule *r)
 		break;
 	case FAULT_TRUNCATE:
 		write_int(w, "truncate", r->bytes);
+		break;
+	case FAULT_LENGTH:
+		write_int(w, "length", r->bytes);
+		break;
+	case FAULT_SLOW:
+		write_int(w, "slow", r->bytes);
 		break;
 	case FAULT_STALL:
 	case FAULT_STALL_BODY:

@@ -172,8 +172,7 @@ insert_bucket(struct gcs *g, struct request *req, struct reply *rep)
 static void
 list_buckets(struct gcs *g, struct request *req, struct reply *rep)
 {
-	struct str prefix = request_query(req, "prefix"), token = request_query(req, "pageToken"),
-	    last = STR_NONE;
+	struct str prefix = request_query(req, "prefix"), token = request_query(req, "pageToken"), last;
 	struct jsonw w = jsonw_to(&rep->body);
 	int64_t max = GCS_LIST_MAX, n = 0;
 	char *next = NULL;

@@ -20,6 +20,8 @@
 
 #define REPLY_MAX (512ull * 1024 * 1024)
 #define GARBAGE_LEN 600
+#define SLOW_TURN 50000      /* microseconds between two pieces of a body that is read slowly */
+#define SLOW_BUFFER 16384    /* what the kernel may take of it meanwhile */
 
 struct httpd {
 	struct emu *emu;
@@ -69,7 +71,7 @@ static void
 reset(struct conn *c)
 {
 	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-	connect(c->fd, &nowhere, sizeof(nowhere));
+	(void)connect(c->fd, &nowhere, sizeof(nowhere));
 	c->phase = CONN_GONE;
 }
 
@@ -138,6 +140,10 @@ work(struct conn *c)
 		count(c, 0);
 		reset(c);
 		break;
+	case FAULT_IGNORE:
+		buf_addz(&c->rep.body, "{}\n");
+		answered(c);
+		break;
 	default:
 		ask(c);
 		break;
@@ -192,7 +198,7 @@ read_body(void *cls, uint64_t pos, char *to, size_t max)
 		end = f->bytes;
 	else if (f->kind == FAULT_STALL_BODY && f->hold > 0)
 		end /= 2;
-	if (pos >= end && f->kind == FAULT_TRUNCATE)
+	if (pos >= end && (f->kind == FAULT_TRUNCATE || f->kind == FAULT_LENGTH))
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	if (pos >= end && f->hold > 0) {
 		c->phase = CONN_STALLED;
@@ -207,13 +213,25 @@ read_body(void *cls, uint64_t pos, char *to, size_t max)
 	return (ssize_t)n;
 }
 
+/* With a Content-Length that is too small: what it says. The rest goes out behind it (on_completed). */
+static size_t
+announced(const struct conn *c)
+{
+	size_t n = c->rep.body.n, less = (size_t)-c->fault.off;
+	return n > less ? n - less : 0;
+}
+
 static struct MHD_Response *
 response(struct conn *c)
 {
 	struct buf *b = &c->rep.body;
-	bool cut = c->fault.kind == FAULT_TRUNCATE || c->fault.kind == FAULT_STALL_BODY;
-	if (cut && b->n > 0)
-		return MHD_create_response_from_callback(b->n, 32 * 1024, read_body, c, NULL);
+	const struct fault *f = &c->fault;
+	bool cut = f->kind == FAULT_TRUNCATE || f->kind == FAULT_STALL_BODY;
+	bool more = f->kind == FAULT_LENGTH && f->off > 0;
+	if ((cut && b->n > 0) || more)
+		return MHD_create_response_from_callback(b->n + (more ? (size_t)f->off : 0), 32 * 1024, read_body, c, NULL);
+	if (f->kind == FAULT_LENGTH)
+		return MHD_create_response_from_buffer(announced(c), b->p, MHD_RESPMEM_PERSISTENT);
 	struct MHD_Response *r = MHD_create_response_from_buffer(b->n, b->p, MHD_RESPMEM_MUST_FREE);
 	if (r != NULL)
 		*b = (struct buf)BUF_INIT(REPLY_MAX); /* r owns the memory now */
@@ -250,6 +268,35 @@ send_reply(struct conn *c)
 	return ok;
 }
 
+/* Will the body be read slowly? Then the client must feel it: the kernel would take megabytes by itself. */
+static void
+begin_slowly(struct conn *c)
+{
+	int room = SLOW_BUFFER;
+	if (str_starts(c->req.path, STR("/emu/")))
+		return;
+	c->slow = faults_slow(c->httpd->emu->faults, c->method, c->uri);
+	if (c->slow > 0)
+		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+}
+
+/* A piece of the body: what is left of n is offered again later. */
+static size_t
+take_piece(struct conn *c, const char *p, size_t n)
+{
+	size_t most = (size_t)(c->slow * SLOW_TURN / 1000000) + 1;
+	if (c->slow > 0 && n > most) {
+		buf_add(&c->body, p, most);
+		c->phase = CONN_SLOW;
+		c->req.wake_at = c->httpd->emu->now + SLOW_TURN;
+		MHD_suspend_connection(c->mhd);
+		enlist(c);
+		return n - most;
+	}
+	buf_add(&c->body, p, n);
+	return 0;
+}
+
 /* The head has arrived. */
 static enum MHD_Result
 begin(struct conn *c, struct MHD_Connection *mhd, const char *method)
@@ -259,6 +306,7 @@ begin(struct conn *c, struct MHD_Connection *mhd, const char *method)
 	c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 	c->method = xstrdup(method);
 	c->req.method = c->method;
+	begin_slowly(c);
 	if (!num_i64(request_header(&c->req, "Content-Length"), &length))
 		return MHD_YES;
 	if (length > (int64_t)HTTPD_BODY_MAX) {
@@ -281,9 +329,8 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 		return MHD_NO;
 	if (c->mhd == NULL)
 		return begin(c, mhd, method);
-	if (*nupload > 0) {
-		buf_add(&c->body, upload, *nupload);
-		*nupload = 0;
+	if (*nupload > 0 && c->phase != CONN_GONE) {
+		*nupload = take_piece(c, upload, *nupload);
 		return MHD_YES;
 	}
 	if (c->phase == CONN_READING)
@@ -333,6 +380,8 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **state, enum MHD_Reque
 	*state = NULL;
 	if (c == NULL)
 		return;
+	if (c->fault.kind == FAULT_LENGTH && c->fault.off < 0 && c->phase == CONN_SENDING)
+		send(c->fd, c->rep.body.p + announced(c), c->rep.body.n - announced(c), MSG_DONTWAIT | MSG_NOSIGNAL);
 	delist(c);
 	free(c->uri);
 	free(c->method);
@@ -446,6 +495,10 @@ static void
 wake(struct conn *c)
 {
 	switch (c->phase) {
+	case CONN_SLOW:
+		c->phase = CONN_READING;
+		resume(c);
+		return;
 	case CONN_DELAYED:
 		work(c);
 		break;

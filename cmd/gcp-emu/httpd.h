@@ -23,6 +23,7 @@ struct param {
 
 enum conn_phase {
 	CONN_READING,
+	CONN_SLOW,    /* a fault makes the body's next bytes wait */
 	CONN_DELAYED, /* a fault's delay passes; the work is not begun */
 	CONN_ASKING,  /* the service said EMU_WAIT */
 	CONN_HELD,    /* the reply is made, a fault holds it back */
@@ -48,6 +49,7 @@ struct conn {
 	struct request req;
 	struct reply rep;
 	struct fault fault;
+	int64_t slow;         /* bytes of the body to read in a second; 0: as they come */
 	bool listed;          /* in httpd's list of those that wait */
 	struct conn *prev, *next;
 };

@@ -18,12 +18,13 @@
 #include "httpd.h"
 #include "io.h"
 #include "log.h"
+#include "oauth.h"
 
 struct options {
 	int64_t port;
 	const char *dir, *project, *schemas, *faults, *s3_key;
 	bool auth;
-	int64_t min_deadline, pull_wait, job_wait, seed;
+	int64_t token_lifetime, min_deadline, pull_wait, job_wait, seed;
 	struct common common;
 };
 
@@ -119,9 +120,9 @@ make_dir(const char *dir, struct err *e)
 
 /* Everything that holds state: what is in DIR is found again. */
 static int
-open_services(struct emu *emu, const struct options *o, struct err *e)
+open_services(struct emu *emu, const struct options *o, int port, struct err *e)
 {
-	if (make_dir(o->dir, e) != 0 || (o->auth && auth_init(o->dir, e) != 0))
+	if (make_dir(o->dir, e) != 0 || (o->auth && (auth_init(o->dir, e) != 0 || oauth_init(o->dir, port, e) != 0)))
 		return -1;
 	if ((emu->pubsub = pubsub_open(emu, e)) == NULL || (emu->bigquery = bigquery_open(emu, e)) == NULL ||
 	    (emu->gcs = gcs_open(emu, e)) == NULL)
@@ -142,7 +143,7 @@ run(struct emu *emu, const struct options *o, struct err *e)
 	if (listener < 0)
 		goto out;
 	read_clock(emu);
-	if (open_services(emu, o, e) != 0)
+	if (open_services(emu, o, port, e) != 0)
 		goto out;
 	/* The HTTP server owns the socket from here on. */
 	emu->httpd = httpd_open(emu, listener, e);
@@ -183,7 +184,8 @@ int
 main(int argc, char **argv)
 {
 	struct options o = {
-	    .port = 8085, .project = "local-project", .min_deadline = 10, .pull_wait = SECONDS(89), .seed = 1};
+	    .port = 8085, .project = "local-project", .min_deadline = 10, .pull_wait = SECONDS(89), .seed = 1,
+	    .token_lifetime = SECONDS(3600)};
 	const struct opt own[] = {
 	    {"port", 'p', OPT_INT, &o.port, "PORT", "listen there on 127.0.0.1 (default 8085; 0: any free port)",
 		.max = 65535},
@@ -192,7 +194,9 @@ main(int argc, char **argv)
 		.env = "GOOGLE_CLOUD_PROJECT"},
 	    {"schemas", 0, OPT_STR, &o.schemas, "FILE", "make the default topics, bucket, tables, ..."},
 	    {"faults", 0, OPT_STR, &o.faults, "FILE", "inject the faults that FILE describes"},
-	    {"auth", 0, OPT_FLAG, &o.auth, NULL, "demand the bearer token in DIR/token"},
+	    {"auth", 0, OPT_FLAG, &o.auth, NULL, "demand a bearer token: of DIR/token, or given for DIR's credentials"},
+	    {"token-lifetime", 0, OPT_SECONDS, &o.token_lifetime, "S", "how long a token lives that it gives (default 3600)",
+		.min = 1, .max = 43200},
 	    {"s3-key", 0, OPT_STR, &o.s3_key, "ID:SECRET[:TOKEN]", "demand signatures with that key of S3's requests"},
 	    {"min-deadline", 0, OPT_INT, &o.min_deadline, "S", "the least ack deadline, in seconds (default 10)",
 		.min = 1, .max = 600},
@@ -203,7 +207,7 @@ main(int argc, char **argv)
 	    {"seed", 0, OPT_INT, &o.seed, "N", "of what is left to chance (default 1); 0: full pulls"},
 	    OPT_END};
 	const struct opt_spec spec = {
-	    .synopsis = "--dir DIR [--port PORT] [--project P] [--schemas FILE] [--faults FILE] [--auth] "
+	    .synopsis = "--dir DIR [--port PORT] [--project P] [--schemas FILE] [--faults FILE] [--auth] [--token-lifetime S] "
 			"[--s3-key ID:SECRET[:TOKEN]] [--min-deadline S] [--pull-wait S] [--job-wait S] [--seed N]",
 	    .summary = "Stands in for Pub/Sub, BigQuery and Cloud Storage on one local port.",
 	    .own = own, .shared = common_options(&o.common, false), .see = "gcp-emu(1)"};
@@ -215,7 +219,8 @@ main(int argc, char **argv)
 	struct err e = {0};
 	struct schema schema = {0};
 	struct emu emu = {.dir = o.dir, .project = o.project, .s3_key = o.s3_key, .min_deadline = o.min_deadline, .auth = o.auth,
-	    .seed = (uint64_t)o.seed, .pull_wait = o.pull_wait, .job_wait = o.job_wait};
+	    .token_lifetime = o.token_lifetime, .seed = (uint64_t)o.seed, .pull_wait = o.pull_wait,
+	    .job_wait = o.job_wait};
 	emu.faults = faults_new(emu.seed);
 	emu.counts = counts_new();
 	int rc = load(&emu, &schema, &o, &e);

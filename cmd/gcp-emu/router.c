@@ -2,6 +2,7 @@
 #include "auth.h"
 #include "counts.h"
 #include "faults.h"
+#include "oauth.h"
 #include "s3.h"
 
 static bool
@@ -11,8 +12,11 @@ under(struct str path, const char *prefix)
 }
 
 static void
-ready(struct reply *rep)
+ready(const struct emu *emu, const struct request *req, struct reply *rep)
 {
+	/* How clients find out that there is a metadata service. */
+	if (emu->auth && request_header(req, "Metadata-Flavor").p != NULL)
+		reply_header(rep, "Metadata-Flavor", "Google");
 	rep->content_type = "text/plain; charset=UTF-8";
 	buf_addz(&rep->body, "Ok\n");
 }
@@ -27,8 +31,10 @@ route_own(struct emu *emu, struct request *req, struct reply *rep)
 		counts_handle(emu->counts, req, rep);
 	else if (under(req->path, "/emu/pubsub/"))
 		return pubsub_handle(emu, req, rep);
+	else if (str_is(req->path, "/emu/bigquery"))
+		bigquery_counts(emu, rep);
 	else
-		reply_error(rep, 404, "notFound", "gcp-emu has /emu/faults, /emu/requests and /emu/pubsub/.");
+		reply_error(rep, 404, "notFound", "gcp-emu has /emu/bigquery, /emu/faults, /emu/pubsub/ and /emu/requests.");
 	return EMU_DONE;
 }
 
@@ -43,11 +49,13 @@ enum emu_answer
 route(struct emu *emu, struct request *req, struct reply *rep)
 {
 	if (str_is(req->path, "/") && str_is(str_of(req->method), "GET")) {
-		ready(rep);
+		ready(emu, req, rep);
 		return EMU_DONE;
 	}
 	if (under(req->path, "/emu/"))
 		return route_own(emu, req, rep);
+	if (emu->auth && oauth_is(req->path))
+		return oauth_handle(emu, req, rep);
 	/* S3's requests have signatures instead, which --s3-key checks. */
 	bool s3 = emu->s3_key != NULL && s3_signed(req) && gcs_is_xml(req->path);
 	if (emu->auth && !s3 && !req->admitted && !auth_check(emu, req, rep))

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "confine.h"
 #include "log.h"
 
 #define MEGA 1000000
@@ -90,8 +91,9 @@ set_up(struct put *p, const char *url, struct err *e)
 	buf_init(&p->text, 2 * LIMIT_LINE);
 	buf_init(&p->partial, LIMIT_LINE + 1 * MIB);
 	p->http = http_new();
-	if (gcs_init(&p->gapi, p->http, o->common.access_token_file, o->common.retry_for, e) < 0)
+	if (gcs_init(&p->gapi, p->http, &o->common.login, o->common.retry_for, e) < 0)
 		return -1;
+	confine(&(struct confine){.token = p->gapi.token, .writes = spool_folder()});
 	return gcs_check_bucket(&p->gapi, p->bucket, e);
 }
 

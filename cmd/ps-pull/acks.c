@@ -78,6 +78,7 @@ on_done(void *arg, const struct gapi_result *r)
 	struct batch *b = arg;
 	struct puller *p = b->p;
 	--*counter(p, b->action);
+	p->acking -= b->action == LEASE_ACK ? b->n : 0;
 	if (b->action == LEASE_ACK && r->err.class == ERR_NONE) {
 		p->active_at = p->now;
 		p->refused_in_a_row = 0;
@@ -97,6 +98,7 @@ send_batch(struct batch *b)
 	struct puller *p = b->p;
 	const char *name = buf_cstr(&p->subscription);
 	++*counter(p, b->action);
+	p->acking += b->action == LEASE_ACK ? b->n : 0;
 	if (b->action == LEASE_ACK)
 		pubsub_acknowledge(&p->g, name, b->ids, b->n, on_done, b);
 	else

@@ -8,6 +8,7 @@
 
 #include "bounds.h"
 #include "clock.h"
+#include "confine.h"
 #include "jsonw.h"
 #include "log.h"
 #include "ps-pull.h"
@@ -195,8 +196,9 @@ set_up(struct puller *p, const char *name, struct http *http, struct err *e)
 	jsonw_escape(&p->source, buf_str(&p->subscription));
 	/* For cron: a service that is down for long is reported, not waited for. */
 	int64_t patience = c.retry_for >= 0 ? c.retry_for : o->idle_exit + o->quiet_exit > 0 ? SECONDS(60) : 0;
-	if (pubsub_init(&p->g, http, c.access_token_file, patience, e) < 0)
+	if (pubsub_init(&p->g, http, &c.login, patience, e) < 0)
 		return -1;
+	confine(&(struct confine){.token = p->g.token});
 	return pubsub_check(&p->g, buf_cstr(&p->subscription), "pubsub.subscriptions.consume", e);
 }
 
@@ -281,7 +283,7 @@ main(int argc, char **argv)
 	    {"max-messages", 0, OPT_INT, &o.max_messages, "N", "end after N messages", .min = 1, .max = INT64_MAX},
 	    {"idle-exit", 0, OPT_SECONDS, &o.idle_exit, "SECONDS", "end after nothing happened this long", .max = 86400},
 	    {"quiet-exit", 0, OPT_SECONDS, &o.quiet_exit, "SECONDS", "end after no receipt came this long", .max = 86400},
-	    {"max-outstanding", 0, OPT_INT, &o.max_outstanding, "N", "messages without a receipt at most",
+	    {"max-outstanding", 0, OPT_INT, &o.max_outstanding, "N", "messages not yet acknowledged at most",
 		.min = 1, .max = 10000000},
 	    {"max-bytes", 0, OPT_SIZE, &o.max_bytes, "SIZE", "and their data at most", .min = 1, .max = INT64_MAX},
 	    {"lease", 0, OPT_SECONDS, &o.lease, "SECONDS", "extend leases by this much at a time", .min = 1, .max = 60},

@@ -62,6 +62,7 @@ struct puller {
 	unsigned npulls, asked;    /* outstanding, and what they asked for together */
 	uint64_t reply_bytes;      /* the largest reply lately */
 	unsigned ack_calls, extend_calls;
+	size_t acking;             /* ids in the calls that acknowledge */
 	uint64_t unknown_receipts, given_back;
 	unsigned refused_in_a_row; /* ack ids, since a request was taken */
 	uint64_t refused;          /* ack ids, by the service */

@@ -139,7 +139,8 @@ pulls_finished(const struct puller *p)
 static unsigned
 room(const struct puller *p)
 {
-	int64_t taken = (int64_t)(lease_held(&p->leases) + p->asked);
+	/* With those whose acknowledgement is not answered: should we die, they come again as well. */
+	int64_t taken = (int64_t)(lease_held(&p->leases) + p->leases.acks.n + p->acking + p->asked);
 	int64_t left = p->o->max_outstanding - taken, most = p->o->batch;
 	if (p->o->max_messages > 0) {
 		/* Exactly: what pulls under way may bring is counted as come. */

@@ -216,6 +216,7 @@ common_options() { # [RETRY-FOR]
 	for ((i = 0; i < opt[verbose]; i++)); do common+=(-v); done
 	for ((i = 0; i < opt[quiet]; i++)); do common+=(-q); done
 	network=("${common[@]}" --project "${opt[project]}")
+	[[ -z ${opt[credentials]} ]] || network+=(--credentials "${opt[credentials]}")
 	[[ -z ${opt[access-token-file]} ]] || network+=(--access-token-file "${opt[access-token-file]}")
 	[[ -z $retry ]] || network+=(--retry-for "$retry")
 }
@@ -246,7 +247,7 @@ checked=()
 check_begin() { # NAME COMMAND...
 	local null name=$1
 	exec {null}<>/dev/null
-	start "$null" "$null" '' "${@:2}" --check 2>"$dir/check.$name"
+	start "$null" "$null" '' "${@:2}" --check 2>"${dir:?}/check.$name"
 	checking[$name]=$!
 	checked+=("$name")
 	exec {null}>&-
@@ -267,7 +268,7 @@ check_end() {
 
 # A FIFO NAME: the descriptors NAME_r and NAME_w. Opening it both ways first keeps the two from waiting for each other.
 pipe() {
-	local fifo=$dir/$1 both r w
+	local fifo=${dir:?}/$1 both r w
 	mkfifo -m 0600 "$fifo" || exit 74
 	exec {both}<>"$fifo"
 	exec {r}<"$fifo"
@@ -429,7 +430,7 @@ record() { # PID STATUS
 	unset "name_of[$pid]"
 	[[ $pid != "$source_pid" ]] || source_status=$status
 	# Our signal came before it had begun.
-	[[ $pid != "$source_pid" || ${told[$pid]-} != *" $status "* || $status -le 128 ]] || killed=75
+	[[ $pid != "$source_pid" || ${told[$pid]-} != *" $status "* || $status -le 128 ]] || source_status=75 pipes=75
 	if ((status == 0)); then
 		say 3 "$name ended well"
 		return
@@ -508,6 +509,7 @@ cleanup() {
 # The run's folder, and what becomes of signals from here on.
 set_up() {
 	trap '' PIPE # a reader of our messages that leaves must not end us
+	dir= # not the environment's, which cleanup would remove
 	trap cleanup EXIT
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/evpipe-${prog#evpipe-}.XXXXXXXX") || exit 74
 	trap 'on_signal TERM' TERM

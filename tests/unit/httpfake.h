@@ -19,6 +19,7 @@
 
 #include "clock.h"
 #include "http.h"
+#include "xalloc.h"
 
 struct fake_answer {
 	const char *request; /* "GET /path": a prefix of the request's first line */
@@ -96,9 +97,12 @@ fake_start(struct fake *f, const struct fake_answer *table)
 		abort();
 	f->port = ntohs(at.sin_port);
 	fflush(stdout);
+	pid_t parent = getpid();
 	f->pid = fork();
 	if (f->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
 		fake_serve(fd, table, seen);
 	}
 	close(fd);
@@ -109,7 +113,7 @@ fake_start(struct fake *f, const struct fake_answer *table)
 static inline char *
 fake_seen(const struct fake *f)
 {
-	char *text = calloc(1, 1 << 20);
+	char *text = xcalloc(1, 1 << 20);
 	int fd = open(f->seen, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		(void)!read(fd, text, (1 << 20) - 1);

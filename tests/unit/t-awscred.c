@@ -1,13 +1,16 @@
 /* awscred: where keys come from, in which order; fetching, refreshing, and who may be asked. */
 #include "awscred.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "awsprofile.h"
 #include "httpfake.h"
+#include "io.h"
 #include "log.h"
 #include "tap.h"
 #include "time.h"
+#include "url.h"
 
 static char dir[] = "/tmp/evpipe-awscred-XXXXXX";
 
@@ -34,9 +37,9 @@ file(const char *name, const char *text)
 	static int turn;
 	char *p = path[turn++ % 2];
 	snprintf(p, sizeof(path[0]), "%s/%s", dir, name);
-	FILE *f = fopen(p, "w");
-	fputs(text, f);
-	fclose(f);
+	int fd = open(p, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	io_write_all(fd, str_of(text), p, NULL);
+	close(fd);
 	return p;
 }
 
@@ -168,9 +171,9 @@ test_urls(void)
 	    "127.0.0.1", "http://", "https://", "http:///x", "http://127.0.0.1 /", "http://[fd00:ec2::24]/",
 	    "http://[::1]x/", "", NULL};
 	for (int i = 0; good[i] != NULL; i++)
-		ok(awscred_url_ok(good[i]), "keys may be asked of %s", good[i]);
+		ok(url_keeps_secrets(good[i]), "keys may be asked of %s", good[i]);
 	for (int i = 0; bad[i] != NULL; i++)
-		ok(!awscred_url_ok(bad[i]), "keys may not be asked of '%s'", bad[i]);
+		ok(!url_keeps_secrets(bad[i]), "keys may not be asked of '%s'", bad[i]);
 }
 
 /* Turns until the keys are there, will not come, or `serial` has passed. */

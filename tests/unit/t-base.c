@@ -12,6 +12,7 @@
 #include "tap.h"
 #include "url.h"
 #include "utf8.h"
+#include "xalloc.h"
 
 static void
 test_buf(void)
@@ -28,6 +29,12 @@ test_buf(void)
 	is_int((long long)strlen(buf_cstr(&b)), 8, "a NUL can stand behind it");
 	buf_consume(&b, 3);
 	is_str(buf_str(&b), "45678", "the front can be dropped");
+	buf_release(&b);
+	buf_init(&b, 200);
+	buf_add_printable(&b, STR("a\r\n\x1b[31m\0\x7f\xc2\x9b\xe2\x80\xae\xe2\x81\xa6 \xc3\xa9\xe2\x82\xac\xe2\x80\x94\xe2\x80"));
+	is_str(buf_str(&b),
+	    "a\\u000d\\u000a\\u001b[31m\\u0000\\u007f\\u009b\\u202e\\u2066 \xc3\xa9\xe2\x82\xac\xe2\x80\x94\xe2\x80",
+	    "what steers a terminal is spelled out, other text stands as it is");
 	buf_release(&b);
 }
 
@@ -102,7 +109,8 @@ test_base64_groups(void)
 	struct buf b = BUF_INIT(64), again = BUF_INIT(64);
 	for (size_t i = 0; i < n * n * n * n; i++) {
 		/* Behind a sound group, so that both the loop and the tail are met. */
-		char text[8] = {'T', 'W', 'F', 'u', letters[i % n], letters[i / n % n], letters[i / n / n % n], letters[i / n / n / n]};
+		char text[8] = {'T', 'W', 'F', 'u', letters[i % n], letters[i / n % n], letters[i / n / n % n],
+		    letters[i / n / n / n]};
 		size_t pads = text[7] != '=' ? 0 : text[6] != '=' ? 1 : 2;
 		uint32_t bits = 0;
 		bool good = true;
@@ -149,7 +157,7 @@ static void
 test_map(void)
 {
 	struct map m = {0};
-	char (*keys)[8] = calloc(10000, sizeof(*keys));
+	char (*keys)[8] = xcalloc(10000, sizeof(*keys));
 	bool good = true;
 	for (int i = 0; i < 10000; i++) {
 		snprintf(keys[i], sizeof(keys[i]), "%d", i);
@@ -231,7 +239,7 @@ test_names(void)
 	ok(name_pubsub(&b, "topics", "projects/x/topics/abc", NULL, &e) == 0 && str_is(buf_str(&b), "projects/x/topics/abc"),
 	    "a full one");
 	static const char *const bad[] = {"ab", "1abc", "goog-x", "a/b/c", "abc def", "projects/x/subscriptions/abc",
-	    "projects//topics/abc", "projects/x/topics/", "abc\n"};
+	    "projects//topics/abc", "projects/../topics/abc", "projects/x/topics/", "abc\n"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ok(name_pubsub(&b, "topics", bad[i], "p1", &e) < 0 && e.class == ERR_USAGE, "no topic's name, case %zu", i);
 	ok(name_pubsub(&b, "topics", "abc", NULL, &e) < 0, "a short name wants a project");

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -258,9 +259,13 @@ scene(const char *name, size_t size, int64_t patience, const struct step *steps,
 	if (pipe(pipes) < 0 || listen_on(&p) < 0)
 		exit(1);
 	p.log = pipes[1];
-	pid_t child = fork();
-	if (child == 0)
-		serve(&p, steps);
+	pid_t parent = getpid(), child = fork();
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() == parent)
+			serve(&p, steps);
+		_exit(1);
+	}
 	close(pipes[1]);
 	close(p.fd);
 	snprintf(host, sizeof(host), "127.0.0.1:%d", p.port);

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "journal.h"
 #include "tap.h"
+#include "xalloc.h"
 
 static char path[64];
 static struct buf entries = BUF_INIT(1 << 20);
@@ -158,7 +159,7 @@ test_faults(void)
 	write_file("S\none\nbad\n");
 	ok(load(&j, "S") < 0 && e.class == ERR_INPUT && strstr(e.text, "the entry at byte 6") != NULL, "a bad entry: %s", e.text);
 	int fd = open(path, O_WRONLY | O_TRUNC);
-	char *long_line = malloc(200000);
+	char *long_line = xmalloc(200000);
 	memset(long_line, 'x', 200000);
 	if (io_write_all(fd, (struct str){long_line, 200000}, path, &e) < 0)
 		exit(74);

@@ -6,6 +6,7 @@
 #include "json.h"
 #include "rng.h"
 #include "tap.h"
+#include "xalloc.h"
 
 static const struct {
 	const char *text;
@@ -94,7 +95,7 @@ test_samples(struct json *j)
 {
 	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
 		/* Exactly as long as it is, so that reading past the end shows. */
-		char *text = malloc(strlen(samples[i].text) + 1);
+		char *text = xmalloc(strlen(samples[i].text) + 1);
 		memcpy(text, samples[i].text, strlen(samples[i].text));
 		enum json_result got = json_parse(j, (struct str){text, strlen(samples[i].text)});
 		bool said = got == JSON_OK || j->why[0] != '\0';

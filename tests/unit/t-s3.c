@@ -323,9 +323,17 @@ test_refusals(void)
 static void
 reads(struct s3 *s, struct seen *x, const char *key, const char *what)
 {
-	x->read = s3_read_start(s, "b", &(struct gcs_item){.name = str_of(key), .generation = STR("E"), .size = strlen(TEXT)}, on_bytes, on_end, x);
+	struct gcs_item listed = {.name = str_of(key), .generation = STR("E"), .size = strlen(TEXT)};
+	x->read = s3_read_start(s, "b", &listed, on_bytes, on_end, x);
 	await(s, x);
 	ok(x->err.class == ERR_NONE && str_is(buf_str(&x->data), TEXT), "%s: %s", what, x->err.text);
+}
+
+/* An object as it was listed. */
+static struct gcs_item
+item(const char *key)
+{
+	return (struct gcs_item){.name = str_of(key), .generation = STR("E"), .size = 20};
 }
 
 static void
@@ -388,7 +396,8 @@ test_read(void)
 	reads(&s, &x, "plain", "one that is not taken at once");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		forget(&x);
-		s3_read_start(&s, "b", &(struct gcs_item){.name = str_of(bad[i].key), .generation = STR("E"), .size = 20}, on_bytes, on_end, &x);
+		struct gcs_item listed = item(bad[i].key);
+		s3_read_start(&s, "b", &listed, on_bytes, on_end, &x);
 		await(&s, &x);
 		ok(x.err.class == bad[i].class && x.changed == bad[i].changed &&
 		        strstr(x.err.text, bad[i].words) != NULL,
@@ -401,8 +410,8 @@ test_read(void)
 	    "goes on at its byte, the ETag pinned, signed");
 	free(seen);
 	forget(&x);
-	s3_read_cancel(
-	    s3_read_start(&s, "b", &(struct gcs_item){.name = STR("plain"), .generation = STR("E"), .size = 20}, on_bytes, on_end, &x));
+	struct gcs_item plain = item("plain");
+	s3_read_cancel(s3_read_start(&s, "b", &plain, on_bytes, on_end, &x));
 	ok(s.active == 0 && http_active(h) == 0, "a read that is cancelled leaves nothing");
 	buf_release(&x.items);
 	buf_release(&x.data);

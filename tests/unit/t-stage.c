@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "io.h"
 #include "stage.h"
 #include "tap.h"
 
@@ -48,17 +49,15 @@ main(void)
 	struct err e = {0};
 	int fd = mkstemp(path);
 	unlink(path);
-	FILE *f = fdopen(fd, "w+");
 	memset(line, 'x', sizeof(line));
 	line[sizeof(line) - 1] = '\n';
 	for (int i = 0; i < LINES; i++)
-		fwrite(line, 1, sizeof(line), f);
-	fflush(f);
+		io_write_all(fd, (struct str){line, sizeof(line)}, path, &e);
 	lseek(fd, 0, SEEK_SET);
 	stage_init(&s, &ops, NULL, fd, "t");
 	ok(stage_run(&s, &e) == 0, "one line a turn, 40 MB of them: %s", e.text);
 	is_int((long long)lines, LINES, "every line came");
 	ok(most < 300 * 1024, "and no more than a read or two was held (%zu bytes)", most);
-	fclose(f);
+	close(fd);
 	return done();
 }

@@ -179,6 +179,26 @@ test_deep(void)
 	ok(values_next(&v, &x) && x.length == 2, "to its end");
 }
 
+/* The form is told by the same bytes, however many have come: the first object line stands just behind them. */
+static void
+test_window(void)
+{
+	static const size_t pieces[] = {64 * 1024, 1000, 16384};
+	struct buf text = BUF_INIT(1 * MIB), whole = BUF_INIT(1 * MIB), got = BUF_INIT(1 * MIB);
+	while (text.n < 64 * 1024)
+		buf_addz(&text, "\"xyz\"\n");
+	buf_addz(&text, "{\"a\":1}\n{\"a\":2}\n");
+	split(buf_str(&text), text.n, NULL, &whole);
+	ok(v.form == VALUES_VALUES, "what comes behind the window does not tell the form");
+	for (size_t i = 0; i < 3; i++) {
+		split(buf_str(&text), pieces[i], NULL, &got);
+		ok(str_eq(buf_str(&got), buf_str(&whole)), "in pieces of %zu bytes neither", pieces[i]);
+	}
+	buf_release(&text);
+	buf_release(&whole);
+	buf_release(&got);
+}
+
 /* ---- a file of lines without its beginning, as tail -c or a rotation by bytes leaves it ---- */
 
 static const char *const events[] = {
@@ -340,6 +360,7 @@ main(void)
 	test_long("[", ",\n", "]");
 	test_long_rest();
 	test_deep();
+	test_window();
 	values_release(&v);
 	return done();
 }
