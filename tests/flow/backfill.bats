@@ -134,14 +134,14 @@ pretty() {
 	kills=${KILLS:-8} files=${FILES:-400} hits=0
 	split -n "l/$files" -a 4 events in/
 	# slow enough for the kills to fall into it
-	faults '{"method":"POST","path":"/upload/*","delay":0.3}'
+	faults '{"method":"POST","path":"/upload/*","delay":1}'
 	for ((i = 0; i < kills; i++)); do
 		"$ROOT/scripts/backfill" --project test --journal "$PWD/journal" --linger 0.3 --drain 1 --from 'in/*' 2>>killed.err 3>&- &
 		BACKFILL_PID=$!
 		read -rt "$((RANDOM % 2)).$((RANDOM % 5 + 5))" <> <(:) || true
 		! kill -0 "$BACKFILL_PID" 2>/dev/null || hits=$((hits + 1))
 		case $((i % 3)) in
-		0) kill -KILL "$(pgrep -P "$BACKFILL_PID" '^(ev|bq|gcs|dlq)-' | shuf -n 1)" 2>kill.err || true ;;
+		0) kill -KILL "$(ps -o pid=,comm= --ppid "$BACKFILL_PID" | awk '$2 ~ /-/ { print $1 }' | shuf -n 1)" 2>kill.err || true ;;
 		*) kill -KILL "$BACKFILL_PID" 2>kill.err || true ;;
 		esac
 		wait "$BACKFILL_PID" || true

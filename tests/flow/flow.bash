@@ -27,11 +27,11 @@ publish() { # FILE
 	ps-push -q backend-events-topic <"$1"
 }
 
-# gcp-emu with leases of 2 s, so that a restart need not wait a minute for what a killed ps-pull held.
+# short_leases [SECONDS]: gcp-emu with leases of 2 s, so that a restart need not wait a minute for what a killed ps-pull held.
 short_leases() {
 	start_emu --min-deadline 1
 	curl -sf -X PATCH "http://127.0.0.1:$EMU_PORT/v1/projects/test/subscriptions/$SUB" -H 'Content-Type: application/json' \
-		-d '{"subscription":{"ackDeadlineSeconds":2},"updateMask":"ackDeadlineSeconds"}' >patched
+		-d '{"subscription":{"ackDeadlineSeconds":'"${1:-2}"'},"updateMask":"ackDeadlineSeconds"}' >patched
 }
 
 # The ids of every row in all three tables, sorted: one line a row.
@@ -41,10 +41,15 @@ rows() {
 		union all select user_id || activity_type || coalesce(ip_address, '') from user_activity" | sort
 }
 
-# The same from events: what the rows should be.
-expected_rows() {
+# The same from events, in their order ...
+expected_keys() {
 	jq -r 'if .event_type == "order" then .order_id elif .event_type == "inventory" then .inventory_id
-		else .user_id + .activity_type + (.ip_address // "") end' | sort
+		else .user_id + .activity_type + (.ip_address // "") end'
+}
+
+# ... and sorted: what the rows should be.
+expected_rows() {
+	expected_keys | sort
 }
 
 lake() {
