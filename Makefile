@@ -1,4 +1,4 @@
-# evpipe. Targets: all check lint bench soak install dist deb clean
+# evpipe. Targets: all check lint bench soak fuzz (T=NAME SECONDS=600) install dist deb clean
 # Knobs: V=1 (show commands)  SAN=address,undefined  DEV=1 (warnings are errors)  CC=clang  PREFIX  DESTDIR  B (build folder)
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
@@ -20,6 +20,16 @@ override CFLAGS   += -std=c11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissi
 ifdef DEV
 override CFLAGS   += -Werror
 endif
+# Hardened by default; tests/cmd/hardening.bats looks at the tools. Sanitizers do their own checking, and without
+# optimization there are no checked copies.
+override CFLAGS   += -fPIE -fstack-protector-strong -fstack-clash-protection
+ifneq ($(filter x86_64% i686%,$(shell $(CC) -dumpmachine)),)
+override CFLAGS   += -fcf-protection
+endif
+ifeq ($(SAN)$(filter -O0,$(CFLAGS)),)
+override CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
+override LDFLAGS  += -pie -Wl,-z,relro,-z,now,-z,noexecstack
 ifdef SAN
 override CFLAGS   += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 override LDFLAGS  += -fsanitize=$(SAN)
@@ -58,7 +68,20 @@ $(UNITS): $(B)/tests/%: $(B)/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Fuzz targets. By themselves they replay files (tests/fuzz/replay.c); scripts/fuzz links them with libFuzzer. Their network
+# and clock are a script (tests/fuzz/script.c).
+FUZZ     := $(patsubst tests/fuzz/f-%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/f-*.c))
+ENGINE   ?= $(B)/tests/fuzz/replay.o
+WRAP     := http_start http_cancel http_resume http_nudge http_answering http_net clock_now
+$(B)/fuzz/verdict: WRAP += json_parse
+$(FUZZ): $(B)/fuzz/%: $(B)/tests/fuzz/f-%.o $(B)/tests/fuzz/script.o $(filter %.o,$(ENGINE)) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(WRAP:%=-Wl,--wrap=%) $(filter -%,$(ENGINE)) -o $@ $^ $(LDLIBS)
+
 units: $(UNITS)
+fuzzers: $(FUZZ)
+fuzz:
+	$(Q)scripts/fuzz $(T) $(SECONDS)
 check:
 	$(Q)scripts/check
 lint:
@@ -66,6 +89,9 @@ lint:
 bench: all
 	$(Q)scripts/bench/stream
 soak: all units
+	$(Q)scripts/analyse
+	$(Q)scripts/coverage
+	$(Q)scripts/fuzz all 60
 	$(Q)scripts/soak
 
 # The installed folders are compiled in: another PREFIX makes these again.
@@ -97,7 +123,9 @@ install: all completion
 		install -d $(DESTDIR)$(UNITDIR)/$$(dirname $$u); \
 		sed -E 's,/usr/libexec/evpipe,$(LIBEXEC),; s,/usr/bin/((evpipe|ps|ev|bq|gcs|dlq)-),$(BINDIR)/\1,; s,/etc/evpipe/,$(CONFDIR)/,' \
 			$$u >$(DESTDIR)$(UNITDIR)/$$u && chmod 0644 $(DESTDIR)$(UNITDIR)/$$u; done
-	install -m 0644 scripts/systemd/key.conf scripts/systemd/backfill.conf $(DESTDIR)$(DOCDIR)/examples
+	cd $(DESTDIR)$(UNITDIR) && sed '/^# make install/d; s/ (%i)$$//; s,/%i\.conf$$,/stream.conf,' evpipe-stream@.service \
+		>evpipe-stream.service && chmod 0644 evpipe-stream.service
+	install -m 0644 scripts/systemd/backfill.conf $(DESTDIR)$(DOCDIR)/examples
 	test -e $(DESTDIR)$(CONFDIR)/stream.conf || install -m 0644 scripts/systemd/stream.conf $(DESTDIR)$(CONFDIR)
 
 # The same bytes from the same commit, whoever makes them and when.
@@ -110,9 +138,9 @@ deb:
 	tar -c --exclude='./build*' --exclude=./.git --exclude=./demo-data --exclude=.terraform . | tar -x -C $(B)/deb/evpipe-$(VERSION)
 	cd $(B)/deb/evpipe-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage --build=binary --unsigned-changes
 clean:
-	rm -rf build build-san build-check build-clang
+	rm -rf build build-*
 
-.PHONY: all units check lint bench soak completion install dist deb clean FORCE
+.PHONY: all units fuzzers fuzz check lint bench soak completion install dist deb clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(B)/lib $(B)/cmd $(B)/tests -name '*.d' 2>/dev/null)
