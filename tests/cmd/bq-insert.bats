@@ -285,8 +285,9 @@ out_has() {
 	run -64 --separate-stderr "$BIN/bq-insert" --batch-rows 0 "p:$D"
 	run -64 --separate-stderr "$BIN/bq-insert" --rejects fd:1 "p:$D" < /dev/null
 	run -78 --separate-stderr "$BIN/bq-insert" --schemas /dev/null "p:$D"
-	run -77 --separate-stderr env -u BIGQUERY_EMULATOR_HOST "$BIN/bq-insert" "p:$D"
-	[[ $stderr == *"no credentials"* ]]
+	run -77 --separate-stderr env -u BIGQUERY_EMULATOR_HOST -u GOOGLE_APPLICATION_CREDENTIALS -u GCE_METADATA_HOST NO_GCE_CHECK=true \
+		HOME="$BATS_TEST_TMPDIR" "$BIN/bq-insert" "p:$D"
+	[[ $stderr == *"cannot find credentials"* ]]
 	run -0 "$BIN/bq-insert" --help
 	run -0 "$BIN/bq-insert" --version
 }

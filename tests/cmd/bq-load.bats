@@ -499,7 +499,7 @@ requests() {
 	run -0 bq-load -q --journal "$j" --look-back 0 ecommerce_events < <(object b.json 1)
 	[ "$(ids | wc -l)" = 12 ]
 	echo notes | put journals/notes/00000000
-	run -78 bq-load --journal gs://test-events-output/journals/notes ecommerce_events < lines
+	run -65 bq-load --journal gs://test-events-output/journals/notes ecommerce_events < lines
 	run -69 bq-load --journal gs://no-such-bucket/j ecommerce_events < lines
 }
 

@@ -382,6 +382,9 @@ EOT
 	ins b=4 c=5
 	is 'has("insertErrors") | not'
 	[ "$(db 'select group_concat(n) from t')" = 1,2,5 ]
+	call GET /emu/bigquery
+	is .stored 3
+	is .repeated 2
 	ins d=6 'e="x"'
 	is '.insertErrors | length' 2
 	ins d=7

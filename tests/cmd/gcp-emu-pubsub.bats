@@ -829,6 +829,52 @@ stat_mode() { command stat -c %a "$1"; }
 	[ "$status" != 0 ]
 }
 
+@test "faults: a Content-Length of too little and of too much" {
+	up
+	make_sub
+	whole=$(curl -s "$URL$S" | tee was | wc -c)
+	call PUT /emu/faults '{"rules":[{"path":"/v1/*","times":1,"length":-20},{"path":"/v1/*","times":1,"length":3}]}'
+	# the rest comes where the next reply should begin: told from the bytes, for curl keeps it to itself
+	exec {tcp}<>"/dev/tcp/127.0.0.1/${URL##*:}"
+	printf 'GET %s HTTP/1.1\r\nHost: x\r\n\r\n' "$S" >&"$tcp"
+	timeout 0.5 cat <&"$tcp" >raw || true
+	exec {tcp}>&-
+	grep -qi "^Content-Length: $((whole - 20))" raw
+	[ "$(tail -n 1 raw)" = "$(cat was)" ]
+	run curl -s "$URL$S" -o body
+	[ "$status" = 18 ]
+	cmp was body
+}
+
+@test "faults: what is ignored is answered and not done" {
+	up
+	make_sub
+	publish '{"data":"YQ=="}'
+	pull 1
+	ack=$(jq -r '.receivedMessages[0].ackId' body)
+	[ "$ack" != null ]
+	call PUT /emu/faults '[{"path":"*:acknowledge","times":1,"ignore":true}]'
+	call POST "$S:acknowledge" "{\"ackIds\":[\"$ack\"]}"
+	[ "$status" = 200 ]
+	backlog_is 1
+	call POST "$S:acknowledge" "{\"ackIds\":[\"$ack\"]}"
+	backlog_is 0
+}
+
+@test "faults: a request that is taken slowly, and a client that does not wait for it" {
+	up
+	make_sub
+	printf '{"messages":[{"data":"%s"}]}' "$(head -c 60000 /dev/zero | tr '\0' Y)" >message
+	call PUT /emu/faults '{"rules":[{"path":"*:publish","slow":120000}]}'
+	took=$(curl -s "$URL/v1/$T:publish" -d @message -o body -w '%{time_total}')
+	awk -v t="$took" 'BEGIN {exit !(t >= 0.4 && t < 3)}'
+	[ "$(jq '.messageIds | length' body)" = 1 ]
+	run curl -s -m 0.2 "$URL/v1/$T:publish" -d @message
+	[ "$status" = 28 ]
+	call DELETE /emu/faults
+	backlog_is 1
+}
+
 @test "faults: the same seed gives the same faults" {
 	up
 	make_sub
@@ -849,7 +895,8 @@ stat_mode() { command stat -c %a "$1"; }
 	for bad in '{' '{}' '{"rules":{}}' '{"rules":[1]}' '{"rules":[{}]}' '{"rules":[{"statu":500}]}' \
 		'{"rules":[{"status":200}]}' '{"rules":[{"status":500,"chance":2}]}' '{"rules":[{"status":500,"reset":true}]}' \
 		'{"rules":[{"reset":false}]}' '{"rules":[{"row":"invalid","path":"/x"}]}' '{"rules":[{"stall_at":"body","delay":1}]}' \
-		'{"rules":[],"sed":1}' '{"rules":[{"status":500,"times":-1}]}' '{"rules":[{"table":"x","status":500}]}'; do
+		'{"rules":[],"sed":1}' '{"rules":[{"status":500,"times":-1}]}' '{"rules":[{"table":"x","status":500}]}' \
+		'{"rules":[{"slow":0}]}' '{"rules":[{"slow":9,"delay":1}]}' '{"rules":[{"length":0}]}' '{"rules":[{"ignore":1}]}'; do
 		call PUT /emu/faults "$bad"
 		[ "$status" = 400 ] || { echo "$bad"; false; }
 	done

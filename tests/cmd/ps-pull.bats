@@ -181,6 +181,29 @@ finish() {
 	[ "$(backlog_of)" = 0 ]
 }
 
+@test "what is receipted and not yet acknowledged is still in the window" {
+	start_emu
+	number_lines 300
+	faults '{"path":"*:acknowledge","status":503}'
+	in_background ps-pull --acks acks --max-outstanding 100 $SUB
+	exec 8>acks
+	wait_until '[ "$(wc -l <out)" = 100 ]'
+	jq -c '{msg:{id:.msg.id}}' out >&8
+	# tried again and again, and nothing is pulled meanwhile
+	wait_until '[ "$(curl -s "http://127.0.0.1:$EMU_PORT/emu/faults" | jq ".rules[0].applied")" -ge 4 ]'
+	[ "$(wc -l <out)" = 100 ]
+	faults
+	n=100
+	while [ "$n" -lt 300 ]; do
+		sed -n "$((n + 1)),\$p" out | jq -c '{msg:{id:.msg.id}}' >part || true
+		n=$((n + $(wc -l <part)))
+		cat part >&8
+	done
+	finish
+	[ "$STATUS" = 0 ] || { echo "status $STATUS"; cat err; false; }
+	[ "$(backlog_of)" = 0 ]
+}
+
 @test "receipts are read while standard output is full" {
 	start_emu
 	number_lines 30000
@@ -383,6 +406,8 @@ finish() {
 }
 
 @test "no credentials: 77" {
+	unset GOOGLE_APPLICATION_CREDENTIALS GCE_METADATA_HOST
+	export HOME=$PWD NO_GCE_CHECK=true
 	run ps-pull --project test $SUB
 	[ "$status" = 77 ]
 	[[ $output == *"--access-token-file"* ]]

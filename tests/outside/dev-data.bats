@@ -4,6 +4,7 @@
 
 load ../lib
 load ../flow/flow
+load google
 
 SHARED=$ROOT/../shared/data/dev
 
@@ -21,39 +22,8 @@ setup() {
 
 teardown() {
 	[ -z "${STREAM_PID:-}" ] || kill -KILL "$STREAM_PID" 2>/dev/null || true
-	[ -z "${GOOGLE_PID:-}" ] || kill "$GOOGLE_PID" 2>/dev/null || true
-	[ -z "${GOOGLE_PID:-}" ] || wait "$GOOGLE_PID" 2>/dev/null || true
+	end_google
 	end_all
-}
-
-google_emulator() {
-	local sdk jar
-	sdk=$(dirname "$(dirname "$(readlink -f "$(command -v gcloud || echo /nowhere/bin/gcloud)")")")
-	jar=$(ls "$sdk"/platform/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar 2>/dev/null) || skip "Google's Pub/Sub emulator is not here"
-	command -v java >/dev/null || skip "there is no java for Google's Pub/Sub emulator"
-	GOOGLE_PORT=$(port_of_nobody)
-	java -Xmx4g -jar "$jar" --host=127.0.0.1 --port="$GOOGLE_PORT" >google.log 2>&1 3>&- &
-	GOOGLE_PID=$!
-	# shellcheck disable=SC2016 # evaluated there
-	wait_until 'curl -sf "http://127.0.0.1:$GOOGLE_PORT/" >/dev/null' 30
-}
-
-# A port that the kernel has free: Google's emulator takes no 0.
-port_of_nobody() {
-	local in_use port
-	in_use=$(awk 'NR > 1 { split($2, a, ":"); print a[2] }' /proc/net/tcp)
-	while :; do
-		port=$((20000 + RANDOM))
-		grep -qi "$(printf '^%04X$' "$port")" <<<"$in_use" || break
-	done
-	echo "$port"
-}
-
-create() { # TOPIC SUBSCRIPTION
-	local base=http://127.0.0.1:$GOOGLE_PORT/v1/projects/test
-	curl -sf -X PUT "$base/topics/$1" >/dev/null
-	curl -sf -X PUT "$base/subscriptions/$2" -H 'Content-Type: application/json' \
-		-d "{\"topic\":\"projects/test/topics/$1\",\"ackDeadlineSeconds\":60}" >/dev/null
 }
 
 @test "all 152,689 lines through gcp-emu: the books balance byte for byte" {

@@ -25,63 +25,49 @@ setup_file() {
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
 	[ -d "$SHARED" ] || skip "the real data are not here ($SHARED)"
-	cp "$BATS_FILE_TMPDIR"/want.* .
-	EVENTS=$BATS_FILE_TMPDIR/events
-	start_emu
 }
 
 teardown() {
 	end_all
 }
 
-# same_result URL...: backfilled, all three outputs are what they should be, line by line
-same_result() {
-	local name
-	timeout 240 "$ROOT/scripts/backfill" -q --project test --journal j --linger 1 --from "$@" 2>err 3>&- || { cat err; return 1; }
-	rows >got.rows
-	lake >got.lake
-	dead_letters >got.dead
-	for name in rows lake dead; do
-		cmp "want.$name" "got.$name" || return 1
-		echo "# $name: $(wc -l <"got.$name")" >&3
+# What is to be read, as `in`, and what must come of it, as want.*
+lay_out() { # LAYOUT
+	local events=$BATS_FILE_TMPDIR/events member='s/,"\([a-z_]*\)":/,@  "\1":/g' name
+	cp "$BATS_FILE_TMPDIR"/want.* .
+	case $1 in
+	object) cp "$events" in ;;
+	objects) mkdir in && split -n l/2000 -a 4 "$events" in/ ;;
+	gzip) gzip -1 <"$events" >in ;;
+	zstd) zstd -q <"$events" >in ;;
+	array) { echo '['; sed '$!s/$/,/' "$events"; echo ']'; } >in ;;
+	pretty) # a member a line; its event is the same text with spaces for the line ends
+		sed "${member/@/\\n}" "$events" >in
+		for name in lake dead; do
+			sed "${member/@/ }" "want.$name" | sort >x && mv x "want.$name"
+		done
+		;;
+	esac
+}
+
+# LAYOUTS='object objects gzip zstd array pretty': all of them, as make soak has it
+@test "the real data as files of every layout: rows, lake and dead letters are what streaming gives, line by line" {
+	for layout in ${LAYOUTS:-objects gzip pretty}; do
+		mkdir "$layout" && cd "$layout"
+		lay_out "$layout"
+		EMU_DIR=$PWD/emu
+		start_emu
+		from=in
+		[ ! -d in ] || from='in/*'
+		timeout 240 "$ROOT/scripts/backfill" -q --project test --journal j --linger 1 --from "$from" 2>err 3>&- || { cat err; false; }
+		rows >got.rows
+		lake >got.lake
+		# with the original's line ends as spaces
+		ps-pull -q --idle-exit 1 --max-messages 10000000 "$DLQ_SUB" 2>err | jq -r '.data | @base64d | gsub("\n"; " ")' | sort >got.dead
+		for name in rows lake dead; do cmp "want.$name" "got.$name"; done
+		echo "# $layout: $(wc -l <got.rows) rows, $(wc -l <got.lake) lines of the lake, $(wc -l <got.dead) dead letters" >&3
+		stop_emu
+		cd ..
+		rm -rf "$layout"
 	done
-}
-
-@test "one object" {
-	same_result "$EVENTS"
-}
-
-@test "2,000 objects" {
-	mkdir in
-	split -n l/2000 -a 4 "$EVENTS" in/
-	same_result 'in/*'
-}
-
-@test "gzip" {
-	gzip -1 <"$EVENTS" >in
-	same_result in
-}
-
-@test "zstd" {
-	zstd -q <"$EVENTS" >in
-	same_result in
-}
-
-@test "an array" {
-	{ echo '['; sed '$!s/$/,/' "$EVENTS"; echo ']'; } >in
-	same_result in
-}
-
-@test "pretty-printed" {
-	# A member a line. Its event is the same text with spaces for the line ends.
-	member='s/,"\([a-z_]*\)":/,@  "\1":/g'
-	sed "${member/@/\\n}" "$EVENTS" >in
-	[ "$(wc -l <in)" -gt 500000 ]
-	for name in lake dead; do
-		sed "${member/@/ }" "want.$name" | sort >x && mv x "want.$name"
-	done
-	dead_letters() { # with the original's line ends
-		ps-pull -q --idle-exit 1 --max-messages 10000000 "$DLQ_SUB" 2>err | jq -r '.data | @base64d | gsub("\n"; " ")' | sort
-	}
-	same_result in
 }
