@@ -549,8 +549,8 @@ receipts_by_source() {
 	[ "$(sort -u sources | wc -l)" = 3 ]
 	[ "$(grep -Ec '^sha256:[0-9a-f]{64}$' sources)" = 2 ]
 	[[ $stderr == *"3 objects read"*" 0 skipped"* ]]
-	mkfifo acks
-	ev-read -q --acks acks --journal j 'a*' | jq -c --unbuffered '{msg: {id: .msg.id}}' >acks
+	mkfifo receipts # its name is none of a*
+	ev-read -q --acks receipts --journal j 'a*' | jq -c --unbuffered '{msg: {id: .msg.id}}' >receipts
 	ev-read --dry-run --journal j 'a*' | grep '; 3 are done already'
 }
 
