@@ -36,6 +36,18 @@ gcs_init(struct gapi *g, struct http *http, const struct login *login, int64_t p
 	    patience, e);
 }
 
+void
+gcs_object_url(struct buf *url, const struct gapi *g, const char *bucket, struct str name)
+{
+	buf_addf(url, "%s/storage/v1/b/", g->endpoint.base);
+	url_encode(url, str_of(bucket));
+	buf_addz(url, "/o");
+	if (name.n > 0) {
+		buf_addc(url, '/');
+		url_encode(url, name);
+	}
+}
+
 static void
 free_upload(struct gcs_upload *u)
 {

@@ -17,6 +17,9 @@
 
 int gcs_init(struct gapi *g, struct http *http, const struct login *login, int64_t patience, struct err *e);
 
+/* The address of an object's metadata; with ?alt=media behind it, of its content. Of the bucket's list where name is empty. */
+void gcs_object_url(struct buf *url, const struct gapi *g, const char *bucket, struct str name);
+
 /* What one upload holds of the content in memory at most. */
 #define GCS_UPLOAD_MEMORY (GCS_CHUNK > GCS_SINGLE_MAX ? GCS_CHUNK : GCS_SINGLE_MAX)
 

@@ -6,6 +6,7 @@
 #include "base64.h"
 #include "bounds.h"
 #include "clock.h"
+#include "gcs.h"
 #include "log.h"
 #include "num.h"
 #include "xalloc.h"
@@ -120,24 +121,12 @@ start_listing(struct gapi *g, struct buf *url, const char *label, bool one, gcs_
 	return l;
 }
 
-static void
-object_url(struct buf *url, const struct gapi *g, const char *bucket, struct str name)
-{
-	buf_addf(url, "%s/storage/v1/b/", g->endpoint.base);
-	url_encode(url, str_of(bucket));
-	buf_addz(url, "/o");
-	if (name.n > 0) {
-		buf_addc(url, '/');
-		url_encode(url, name);
-	}
-}
-
 struct gcs_listing *
 gcs_list(struct gapi *g, const char *bucket, struct str prefix, struct str token, gcs_each *each, gcs_page *page, void *arg)
 {
 	struct buf url = BUF_INIT(64 * KIB);
 	char *label = xasprintf("gs://%s", bucket);
-	object_url(&url, g, bucket, STR(""));
+	gcs_object_url(&url, g, bucket, STR(""));
 	buf_addz(&url, "?maxResults=1000&fields=");
 	url_encode(&url, STR(FIELDS));
 	buf_addz(&url, "&prefix=");
@@ -157,7 +146,7 @@ gcs_stat(struct gapi *g, const char *bucket, struct str name, gcs_each *each, gc
 {
 	struct buf url = BUF_INIT(64 * KIB);
 	char *label = xasprintf("gs://%s/%.*s", bucket, STR_ARG(name));
-	object_url(&url, g, bucket, name);
+	gcs_object_url(&url, g, bucket, name);
 	struct gcs_listing *l = start_listing(g, &url, label, true, each, page, arg);
 	free(label);
 	buf_release(&url);
@@ -311,7 +300,7 @@ gcs_read_start(struct gapi *g, const char *bucket, const struct gcs_item *item, 
 	*r = (struct gcs_read){.g = g, .crc32c = str_dup(item->crc32c), .end = end, .arg = arg};
 	r->bytes = (struct ranged){.size = (uint64_t)item->size, .data = data, .arg = arg};
 	r->label = xasprintf("gs://%s/%.*s", bucket, STR_ARG(item->name));
-	object_url(&url, g, bucket, item->name);
+	gcs_object_url(&url, g, bucket, item->name);
 	buf_addz(&url, "?alt=media&generation=");
 	url_encode(&url, item->generation);
 	r->url = xstrdup(buf_cstr(&url));

@@ -17,14 +17,11 @@ gsjournal_is(const char *path)
 	return path != NULL && str_starts(str_of(path), STR("gs://"));
 }
 
-/* The names hold no more than name_bucket lets through, so the bucket needs no escaping; a prefix may. */
 static void
-add_name(const struct gsjournal *g, struct buf *url, const char *kind, uint64_t n)
+write_name(const struct gsjournal *g, struct buf *name, const char *kind, uint64_t n)
 {
-	struct buf name = BUF_INIT(4 * KIB);
-	buf_addf(&name, "%s%s%s%08llu", g->prefix, g->prefix[0] != '\0' ? "/" : "", kind, (unsigned long long)n);
-	url_encode(url, buf_str(&name));
-	buf_release(&name);
+	buf_reset(name, 4 * KIB);
+	buf_addf(name, "%s%s%s%08llu", g->prefix, g->prefix[0] != '\0' ? "/" : "", kind, (unsigned long long)n);
 }
 
 struct fetch {
@@ -45,12 +42,12 @@ on_fetched(void *arg, const struct gapi_result *r)
 static void
 fetch(struct gsjournal *g, const char *kind, uint64_t first, struct fetch *f, unsigned n)
 {
-	struct buf url = BUF_INIT(16 * KIB);
+	struct buf url = BUF_INIT(16 * KIB), name = BUF_INIT(4 * KIB);
 	for (unsigned i = 0; i < n; i++) {
 		f[i] = (struct fetch){.text = BUF_INIT(LIMIT_REPLY)};
 		buf_reset(&url, 16 * KIB);
-		buf_addf(&url, "%s/storage/v1/b/%s/o/", g->storage.endpoint.base, g->bucket);
-		add_name(g, &url, kind, first + i);
+		write_name(g, &name, kind, first + i);
+		gcs_object_url(&url, &g->storage, g->bucket, buf_str(&name));
 		buf_addz(&url, "?alt=media");
 		struct gapi_spec spec = {.method = "GET", .url = buf_cstr(&url), .what = "read the journal", .object = g->url,
 		    .accept = 404};
@@ -58,21 +55,25 @@ fetch(struct gsjournal *g, const char *kind, uint64_t first, struct fetch *f, un
 	}
 	gapi_wait(&g->storage);
 	buf_release(&url);
+	buf_release(&name);
 }
 
 /* status: 412 where it is there. */
 static int
 store(struct gsjournal *g, const char *kind, uint64_t n, struct str lines, int *status, struct err *e)
 {
-	struct buf url = BUF_INIT(16 * KIB), body = BUF_INIT(LIMIT_REPLY);
+	struct buf url = BUF_INIT(16 * KIB), name = BUF_INIT(4 * KIB), body = BUF_INIT(LIMIT_REPLY);
+	/* The bucket needs no escaping, for name_bucket lets through nothing that would; a prefix may. */
 	buf_addf(&url, "%s/upload/storage/v1/b/%s/o?uploadType=media&ifGenerationMatch=0&name=", g->storage.endpoint.base,
 	    g->bucket);
-	add_name(g, &url, kind, n);
+	write_name(g, &name, kind, n);
+	url_encode(&url, buf_str(&name));
 	buf_adds(&body, lines);
 	struct gapi_spec spec = {.method = "POST", .url = buf_cstr(&url), .body = &body, .content_type = "application/x-ndjson",
 	    .what = "write the journal", .object = g->url, .accept = 412};
 	int rc = gapi_sync(&g->storage, &spec, NULL, status, e);
 	buf_release(&url);
+	buf_release(&name);
 	buf_release(&body);
 	return rc;
 }

@@ -2,6 +2,7 @@
  * Where in an object a row is: BigQuery tells the byte at which it begins, and people look for the line. The object is
  * read for it, which this account can, since the job reads it in its name.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
@@ -59,14 +60,12 @@ fetch(const struct load *ld, const char *url, struct buf *out)
 	struct http *http = http_new();
 	struct buf full = BUF_INIT(16 * KIB);
 	struct str path = str_skip(str_of(url), strlen("gs://"));
-	struct str bucket = {path.p, str_find(path, '/')};
+	size_t n = str_find(path, '/');
+	char *bucket = str_dup((struct str){path.p, n});
 	struct err e;
 	int rc = gcs_init(&storage, http, &ld->o.common.login, SECONDS(10), &e);
 	if (rc == 0) {
-		buf_addf(&full, "%s/storage/v1/b/", storage.endpoint.base);
-		url_encode(&full, bucket);
-		buf_addz(&full, "/o/");
-		url_encode(&full, str_skip(path, bucket.n + 1));
+		gcs_object_url(&full, &storage, bucket, str_skip(path, n + 1));
 		buf_addz(&full, "?alt=media");
 		struct gapi_spec spec = {.method = "GET", .url = buf_cstr(&full), .what = "read", .object = url};
 		rc = gapi_sync(&storage, &spec, out, NULL, &e);
@@ -76,6 +75,7 @@ fetch(const struct load *ld, const char *url, struct buf *out)
 	gapi_release(&storage);
 	http_free(http);
 	buf_release(&full);
+	free(bucket);
 	return rc;
 }
 

@@ -7,6 +7,7 @@
 
 #include "bounds.h"
 #include "digest.h"
+#include "gsjournal.h"
 #include "log.h"
 #include "read.h"
 #include "record.h"
@@ -17,7 +18,7 @@
 static bool
 is_remote(const struct read *r)
 {
-	return r->o.journal != NULL && str_starts(str_of(r->o.journal), STR("gs://"));
+	return gsjournal_is(r->o.journal);
 }
 
 /* ---- entries ---- */
@@ -75,11 +76,10 @@ static int
 compare_settings(struct read *r, struct str ours, struct err *e)
 {
 	struct buf url = BUF_INIT(8 * KIB), theirs = BUF_INIT(LIMIT_REPLY);
-	buf_addf(&url, "%s/storage/v1/b/", r->gcs.endpoint.base);
-	url_encode(&url, str_of(r->journal_bucket));
-	buf_addz(&url, "/o/");
-	url_encode(&url, str_of(r->journal_prefix));
-	buf_addz(&url, "settings.json?alt=media");
+	char *name = xasprintf("%ssettings.json", r->journal_prefix);
+	gcs_object_url(&url, &r->gcs, r->journal_bucket, str_of(name));
+	buf_addz(&url, "?alt=media");
+	free(name);
 	struct gapi_spec spec = {.method = "GET", .url = buf_cstr(&url), .what = "read", .object = r->o.journal};
 	int rc = gapi_sync(&r->gcs, &spec, &theirs, NULL, e);
 	if (rc == 0)

@@ -10,6 +10,7 @@
 #include "bounds.h"
 #include "clock.h"
 #include "confine.h"
+#include "gsjournal.h"
 #include "log.h"
 #include "read.h"
 #include "xalloc.h"
@@ -198,8 +199,7 @@ check_options(struct read *r, char **urls, int n, struct err *e)
 		return err_set(e, ERR_USAGE, "cannot keep a journal without --acks: what is done is known by its receipts");
 	if (list_shard(r, e) < 0 || list_parse(r, urls, n, e) < 0)
 		return -1;
-	struct str journal = str_of(o->journal);
-	if (!str_starts(journal, STR("gs://")))
+	if (!gsjournal_is(o->journal))
 		return 0;
 	r->uses_gcs = true;
 	char *prefix;
