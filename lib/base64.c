@@ -3,6 +3,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /*
@@ -92,6 +96,58 @@ look_up(const struct places *t, int i, uint8_t c)
 	return word;
 }
 
+/*
+ * The wide way: 32 characters at a time, for the start of a text that is all of the standard alphabet. Gives how many
+ * characters it took, a multiple of four; the tables do the rest, and they alone say that one is bad. It writes up to 8
+ * bytes more than it decodes, which is why it stops while 36 bytes of room are left.
+ */
+#ifdef __x86_64__
+/* A character's upper half (2 to 7 of the alphabet's) chooses a bit, its lower half says for which of them it is bad. */
+#define EACH_LANE(...) _mm256_setr_epi8(__VA_ARGS__, __VA_ARGS__)
+#define OTHER 0x10
+
+__attribute__((target("avx2"))) static size_t
+decode_wide(char *to, const uint8_t *p, size_t n)
+{
+	const __m256i half = _mm256_set1_epi8(0x0f);
+	const __m256i kind = EACH_LANE(OTHER, OTHER, 1, 2, 4, 8, 4, 8, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER);
+	const __m256i bad = EACH_LANE(OTHER | 5, OTHER | 1, OTHER | 1, OTHER | 1, OTHER | 1, OTHER | 1, OTHER | 1, OTHER | 1,
+	    OTHER | 1, OTHER | 1, OTHER | 3, OTHER | 10, OTHER | 11, OTHER | 11, OTHER | 11, OTHER | 10);
+	/* From character to value, by the upper half; '/' alone has the place below its own. */
+	const __m256i shift = EACH_LANE(0, 63 - '/', 62 - '+', 52 - '0', -'A', -'A', 26 - 'a', 26 - 'a', 0, 0, 0, 0, 0, 0, 0, 0);
+	const __m256i bytes = EACH_LANE(2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1);
+	const __m256i join = _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 7, 7);
+	size_t i = 0;
+	for (; n - i >= 48; i += 32, to += 24) {
+		__m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + i));
+		__m256i upper = _mm256_and_si256(_mm256_srli_epi32(v, 4), half);
+		if (!_mm256_testz_si256(_mm256_shuffle_epi8(kind, upper), _mm256_shuffle_epi8(bad, _mm256_and_si256(v, half))))
+			break;
+		__m256i slash = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('/')); /* -1 where it is one */
+		v = _mm256_add_epi8(v, _mm256_shuffle_epi8(shift, _mm256_add_epi8(upper, slash)));
+		/* Four values of 6 bits to 12 and 12, to 24, to three bytes in their order. */
+		v = _mm256_maddubs_epi16(v, _mm256_set1_epi32(0x01400140));
+		v = _mm256_madd_epi16(v, _mm256_set1_epi32(0x00011000));
+		v = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(v, bytes), join);
+		_mm256_storeu_si256((__m256i *)(void *)to, v);
+	}
+	return i;
+}
+
+static size_t
+decode_start(char *to, const uint8_t *p, size_t n)
+{
+	return __builtin_cpu_supports("avx2") ? decode_wide(to, p, n) : 0;
+}
+#else
+static size_t
+decode_start(char *to, const uint8_t *p, size_t n)
+{
+	(void)to, (void)p, (void)n;
+	return 0;
+}
+#endif
+
 /* Decodes unpadded text; the last group has 2, 3 or 4 characters and no stray bits. */
 static int
 decode(struct buf *out, struct str in, const struct places *t)
@@ -106,7 +162,9 @@ decode(struct buf *out, struct str in, const struct places *t)
 	if (to == NULL)
 		return -1;
 	uint32_t bad = 0, g;
-	for (size_t i = 0; i < whole; i += 4, to += 3) {
+	size_t start = decode_start(to, p, whole);
+	to += start / 4 * 3;
+	for (size_t i = start; i < whole; i += 4, to += 3) {
 		g = look_up(t, 0, p[i]) | look_up(t, 1, p[i + 1]) | look_up(t, 2, p[i + 2]) | look_up(t, 3, p[i + 3]);
 		bad |= g;
 		memcpy(to, &g, 4); /* one byte too many: the next group's, or spare */

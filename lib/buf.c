@@ -12,57 +12,22 @@ buf_init(struct buf *b, size_t max)
 	*b = (struct buf)BUF_INIT(max);
 }
 
+/* room for nothing is room, too */
 char *
-buf_room(struct buf *b, size_t n)
+buf_room_made(struct buf *b, size_t n)
 {
 	if (b->over || n > b->max || b->n > b->max - n) {
 		b->over = true;
 		return NULL;
 	}
-	if (b->n + n > b->cap || b->p == NULL) { /* room for nothing is room, too */
-		size_t cap = b->cap < 256 ? 256 : b->cap + b->cap / 2;
-		if (cap < b->n + n)
-			cap = b->n + n;
-		if (cap > b->max)
-			cap = b->max;
-		b->p = xrealloc(b->p, cap);
-		b->cap = cap;
-	}
+	size_t cap = b->cap < 256 ? 256 : b->cap + b->cap / 2;
+	if (cap < b->n + n)
+		cap = b->n + n;
+	if (cap > b->max)
+		cap = b->max;
+	b->p = xrealloc(b->p, cap);
+	b->cap = cap;
 	return b->p + b->n;
-}
-
-void
-buf_grew(struct buf *b, size_t n)
-{
-	b->n += n;
-}
-
-void
-buf_add(struct buf *b, const void *p, size_t n)
-{
-	char *to = n > 0 ? buf_room(b, n) : NULL;
-	if (to != NULL) {
-		memcpy(to, p, n);
-		b->n += n;
-	}
-}
-
-void
-buf_adds(struct buf *b, struct str s)
-{
-	buf_add(b, s.p, s.n);
-}
-
-void
-buf_addz(struct buf *b, const char *cstr)
-{
-	buf_add(b, cstr, strlen(cstr));
-}
-
-void
-buf_addc(struct buf *b, char c)
-{
-	buf_add(b, &c, 1);
 }
 
 void
@@ -144,12 +109,6 @@ buf_reset(struct buf *b, size_t keep)
 		b->p = NULL;
 		b->cap = 0;
 	}
-}
-
-struct str
-buf_str(const struct buf *b)
-{
-	return (struct str){b->p, b->n};
 }
 
 const char *

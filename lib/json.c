@@ -550,12 +550,6 @@ json_release(struct json *j)
 	*j = (struct json){0};
 }
 
-bool
-json_is(const struct json *j, uint32_t t, enum json_type type)
-{
-	return t != JSON_NONE && j->tok[t].type == type;
-}
-
 static bool
 key_is(const struct json *j, uint32_t key, struct str name)
 {
@@ -595,12 +589,6 @@ json_get_each(const struct json *j, uint32_t object, const struct str *names, si
 		if (i < n && found[i] == JSON_NONE)
 			found[i] = k + 1;
 	}
-}
-
-struct str
-json_text(const struct json *j, uint32_t t)
-{
-	return t == JSON_NONE ? STR_NONE : (struct str){j->text.p + j->tok[t].at, j->tok[t].len};
 }
 
 struct str

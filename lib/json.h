@@ -84,14 +84,24 @@ json_typeof(const struct json *j, uint32_t t)
  * answers "not there" for it, so look-ups chain. json_get compares decoded names and takes the first.
  */
 #define JSON_NONE UINT32_MAX
+static inline bool
+json_is(const struct json *j, uint32_t t, enum json_type type)
+{
+	return t != JSON_NONE && j->tok[t].type == type;
+}
+
+/* the token's text: of a string the bytes between its quotes, escapes and all */
+static inline struct str
+json_text(const struct json *j, uint32_t t)
+{
+	return t == JSON_NONE ? STR_NONE : (struct str){j->text.p + j->tok[t].at, j->tok[t].len};
+}
+
 uint32_t json_get(const struct json *j, uint32_t object, const char *name);
 /* Several names in one walk: found[i] is what json_get finds for names[i]. */
 void json_get_each(const struct json *j, uint32_t object, const struct str *names, size_t n, uint32_t *found);
-bool json_is(const struct json *j, uint32_t t, enum json_type type);
 /* the text as it stands: with quotes for a string; STR_NONE for JSON_NONE. Borrowed from the text. */
 struct str json_raw(const struct json *j, uint32_t t);
-/* the token's text: of a string the bytes between its quotes, escapes and all */
-struct str json_text(const struct json *j, uint32_t t);
 /*
  * A string's decoded value: borrowed from the text where there are no escapes, otherwise appended to
  * scratch and borrowed from it until it changes. STR_NONE where t is no string.

@@ -119,6 +119,15 @@ jsonw_str(struct jsonw *w, struct str s)
 }
 
 void
+jsonw_quoted(struct jsonw *w, struct str plain)
+{
+	value(w);
+	buf_addc(w->out, '"');
+	buf_adds(w->out, plain);
+	buf_addc(w->out, '"');
+}
+
+void
 jsonw_cstr(struct jsonw *w, const char *s)
 {
 	if (s == NULL)

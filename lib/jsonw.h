@@ -33,6 +33,7 @@ void jsonw_end(struct jsonw *w); /* closes the innermost object or array */
 void jsonw_key(struct jsonw *w, const char *name);
 void jsonw_keys(struct jsonw *w, struct str name);
 void jsonw_str(struct jsonw *w, struct str s);
+void jsonw_quoted(struct jsonw *w, struct str plain); /* a string that needs no escaping, such as base64 */
 void jsonw_cstr(struct jsonw *w, const char *s); /* NULL writes null */
 void jsonw_i64(struct jsonw *w, int64_t v);
 void jsonw_bool(struct jsonw *w, bool v);

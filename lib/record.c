@@ -131,7 +131,7 @@ record_write_rejected(struct buf *out, struct str msg, struct str data_base64, c
 	jsonw_key(&w, "msg");
 	jsonw_raw(&w, msg);
 	jsonw_key(&w, "data");
-	jsonw_str(&w, data_base64);
+	jsonw_quoted(&w, data_base64);
 	jsonw_key(&w, "stage");
 	jsonw_cstr(&w, stage);
 	jsonw_key(&w, "errors");

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 struct str {
 	const char *p;
@@ -18,17 +19,45 @@ struct str {
 /* for printf's "%.*s" */
 #define STR_ARG(s) (int)(s).n, (s).p
 
-struct str str_of(const char *cstr); /* NULL gives STR_NONE */
-bool str_eq(struct str a, struct str b);
-bool str_is(struct str a, const char *cstr);
+/* NULL gives STR_NONE */
+static inline struct str
+str_of(const char *cstr)
+{
+	return cstr == NULL ? STR_NONE : (struct str){cstr, strlen(cstr)};
+}
+
+static inline bool
+str_eq(struct str a, struct str b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool
+str_is(struct str a, const char *cstr)
+{
+	return str_eq(a, str_of(cstr));
+}
+
+static inline bool
+str_starts(struct str s, struct str prefix)
+{
+	return s.n >= prefix.n && str_eq((struct str){s.p, prefix.n}, prefix);
+}
+
+/* s without its first n bytes (at most all) */
+static inline struct str
+str_skip(struct str s, size_t n)
+{
+	if (n > s.n)
+		n = s.n;
+	return n == 0 ? s : (struct str){s.p + n, s.n - n};
+}
+
 bool str_ieq(struct str a, struct str b); /* ASCII case ignored */
 int str_cmp(struct str a, struct str b);  /* by bytes, as memcmp; the shorter first */
-bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 /* the offset of the first c, or s.n where there is none */
 size_t str_find(struct str s, char c);
-/* s without its first n bytes (at most all) */
-struct str str_skip(struct str s, size_t n);
 /* s without spaces, tabs, CR and LF at both ends */
 struct str str_trim(struct str s);
 /* a copy ended by NUL, to be freed by the caller */

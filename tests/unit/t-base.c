@@ -135,6 +135,39 @@ test_base64_groups(void)
 	buf_release(&again);
 }
 
+/* Long texts are decoded many characters at a time: each byte at each place of one. */
+static void
+test_base64_long(void)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	struct buf b = BUF_INIT(200), again = BUF_INIT(200);
+	unsigned wrong = 0, taken = 0;
+	char text[128];
+	for (size_t at = 0; at < sizeof(text); at++) {
+		for (unsigned c = 0; c < 256; c++) {
+			for (size_t i = 0; i < sizeof(text); i++)
+				text[i] = alphabet[(i * 7 + at) % 64];
+			text[at] = (char)c;
+			buf_reset(&b, 200);
+			buf_reset(&again, 200);
+			bool got = base64_decode(&b, (struct str){text, sizeof(text)}) == 0;
+			if (got)
+				base64_encode(&again, buf_str(&b));
+			bool good = c != 0 && strchr(alphabet, (int)c) != NULL;
+			/* '=' may stand at the very end, where the character before has no stray bits. */
+			bool same = got && str_eq(buf_str(&again), (struct str){text, sizeof(text)});
+			wrong += got != (good || (c == '=' && at == sizeof(text) - 1 && same)) || got != same;
+			taken += got;
+			buf_reset(&b, 200);
+			if ((c == '-' || c == '_') != (base64_decode_lenient(&b, (struct str){text, sizeof(text)}) == 0 && !got))
+				wrong += c != '=';
+		}
+	}
+	ok(wrong == 0 && taken >= 64 * sizeof(text), "each byte at each of %zu places: %u taken, %u wrong", sizeof(text), taken, wrong);
+	buf_release(&b);
+	buf_release(&again);
+}
+
 static void
 test_plain(void)
 {
@@ -269,6 +302,7 @@ main(void)
 	test_utf8();
 	test_base64();
 	test_base64_groups();
+	test_base64_long();
 	test_plain();
 	test_map();
 	test_jsonw();
