@@ -163,7 +163,8 @@ test_base64_long(void)
 				wrong += c != '=';
 		}
 	}
-	ok(wrong == 0 && taken >= 64 * sizeof(text), "each byte at each of %zu places: %u taken, %u wrong", sizeof(text), taken, wrong);
+	ok(wrong == 0 && taken >= 64 * sizeof(text), "each byte at each of %zu places: %u taken, %u wrong", sizeof(text), taken,
+	    wrong);
 	buf_release(&b);
 	buf_release(&again);
 }
