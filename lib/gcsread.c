@@ -7,7 +7,6 @@
 #include "bounds.h"
 #include "clock.h"
 #include "gcs.h"
-#include "log.h"
 #include "num.h"
 #include "xalloc.h"
 
@@ -160,7 +159,6 @@ struct gcs_read {
 	struct gapi_call *call;
 	char *label, *url, *crc32c;
 	struct ranged bytes;
-	struct retry retry;
 	gcs_read_end *end;
 	void *arg;
 };
@@ -197,36 +195,25 @@ static bool
 on_piece(void *arg, int status, struct str headers, struct str piece)
 {
 	struct gcs_read *r = arg;
-	bool fresh, taken = ranged_piece(&r->bytes, status, headers, piece, &fresh);
-	if (fresh)
-		retry_reset(&r->retry);
-	return taken;
+	return ranged_piece(&r->bytes, status, headers, piece);
 }
 
 static void
-finish(struct gcs_read *r, const struct err *e, bool changed)
+finish(struct gcs_read *r, const struct err *e)
 {
-	r->end(r->arg, e, changed);
+	r->end(r->arg, e);
 	free_read(r);
 }
 
 static void
-go_on(struct gcs_read *r, const struct gapi_result *result, const struct err *why)
+go_on(struct gcs_read *r, const struct gapi_result *result, struct err *e)
 {
-	int64_t now = clock_now(), when;
-	struct err e = *why;
-	if (!retry_next(&r->retry, &r->g->rng, now, http_retry_after(result->reply), e.class == ERR_QUOTA, r->g->patience, &when)) {
-		e.class = ERR_TRANSIENT;
-		err_wrap(&e, "gave up after %u tries", r->retry.attempts);
-		finish(r, &e, false);
+	int64_t when;
+	if (!ranged_again(&r->bytes, &r->g->rng, http_retry_after(result->reply), r->g->patience, &when, e)) {
+		finish(r, e);
 		return;
 	}
 	r->g->retries++;
-	double wait = (double)(when - now) / 1e6;
-	if (r->retry.attempts > 1)
-		log_warn("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, wait);
-	else
-		log_debug("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, wait);
 	start_read(r, when);
 }
 
@@ -240,11 +227,11 @@ finish_whole(struct gcs_read *r)
 	struct err e;
 	base64_encode(&text, (struct str){(const char *)crc, sizeof(crc)});
 	if (r->crc32c[0] == '\0' || str_is(buf_str(&text), r->crc32c)) {
-		finish(r, NULL, false);
+		finish(r, NULL);
 	} else {
 		err_set(&e, ERR_TRANSIENT, "cannot read '%s': what came is not the object, whose crc32c is %s, not %.*s; it is "
 		    "read again by the next run", r->label, r->crc32c, STR_ARG(buf_str(&text)));
-		finish(r, &e, false);
+		finish(r, &e);
 	}
 	buf_release(&text);
 }
@@ -257,25 +244,17 @@ on_read(void *arg, const struct gapi_result *result)
 	r->call = NULL;
 	if (e.class == ERR_NONE && r->bytes.at == r->bytes.size) {
 		finish_whole(r);
-	} else if (result->status == 404) {
-		/* Also where it was replaced: what is asked for is the one generation. */
-		err_set(&e, ERR_TRANSIENT, "cannot read '%s': it is gone, at byte %llu of %llu: deleted, or replaced by one "
-		    "that the next run reads", r->label, (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
-		finish(r, &e, true);
-	} else if (result->status == 412 || result->status == 416) {
-		err_set(&e, ERR_TRANSIENT, "cannot read '%s': it changed while it was being read, at byte %llu of %llu; it is "
-		    "read as it is now by the next run", r->label, (unsigned long long)r->bytes.at,
-		    (unsigned long long)r->bytes.size);
-		finish(r, &e, true);
+	} else if (result->status == 404 || result->status == 412 || result->status == 416) {
+		/* 404 also where it was replaced: what is asked for is the one generation. */
+		ranged_lost(&r->bytes, r->label, result->status == 404, &e);
+		finish(r, &e);
 	} else if (e.class == ERR_NONE) {
-		err_set(&e, ERR_TRANSIENT, r->bytes.other ? "cannot read '%s': the reply is not the object from byte %llu of %llu" :
-		    "cannot read '%s': the reply ends at byte %llu of %llu", r->label,
-		    (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
+		ranged_short(&r->bytes, r->label, &e);
 		go_on(r, result, &e);
 	} else if (e.class == ERR_TRANSIENT || e.class == ERR_QUOTA) {
 		go_on(r, result, &e);
 	} else {
-		finish(r, &e, false);
+		finish(r, &e);
 	}
 }
 

@@ -33,10 +33,8 @@ struct gcs_listing *gcs_list(struct gapi *g, const char *bucket, struct str pref
 struct gcs_listing *gcs_stat(struct gapi *g, const char *bucket, struct str name, gcs_each *each, gcs_page *page, void *arg);
 void gcs_listing_cancel(struct gcs_listing *l);
 
-/*
- * The end: e is NULL where all bytes came. ERR_TRANSIENT with *changed: the object is no longer the one that was listed.
- */
-typedef void gcs_read_end(void *arg, const struct err *e, bool changed);
+/* The end: e is NULL where all bytes came. ERR_TRANSIENT also where the object is no longer the one that was listed. */
+typedef void gcs_read_end(void *arg, const struct err *e);
 
 struct gcs_read;
 /*

@@ -1,6 +1,8 @@
 #include "ranged.h"
 
+#include "clock.h"
 #include "digest.h"
+#include "log.h"
 #include "num.h"
 
 bool
@@ -38,9 +40,8 @@ ranged_begin(struct ranged *r)
 }
 
 bool
-ranged_piece(struct ranged *r, int status, struct str headers, struct str piece, bool *fresh)
+ranged_piece(struct ranged *r, int status, struct str headers, struct str piece)
 {
-	*fresh = false;
 	if (!r->begun)
 		look_at_headers(r, status, headers);
 	if (r->other)
@@ -57,6 +58,40 @@ ranged_piece(struct ranged *r, int status, struct str headers, struct str piece,
 	r->crc = crc32c(r->crc, rest);
 	r->skip = 0;
 	r->at += rest.n;
-	*fresh = rest.n > 0;
+	if (rest.n > 0)
+		retry_reset(&r->retry);
+	return true;
+}
+
+void
+ranged_short(const struct ranged *r, const char *label, struct err *e)
+{
+	err_set(e, ERR_TRANSIENT, r->other ? "cannot read '%s': the reply is not the object from byte %llu of %llu" :
+	    "cannot read '%s': the reply ends at byte %llu of %llu", label, (unsigned long long)r->at, (unsigned long long)r->size);
+}
+
+void
+ranged_lost(const struct ranged *r, const char *label, bool gone, struct err *e)
+{
+	err_set(e, ERR_TRANSIENT, gone ?
+	    "cannot read '%s': it is gone, at byte %llu of %llu: deleted, or replaced by one that the next run reads" :
+	    "cannot read '%s': it changed while it was being read, at byte %llu of %llu; it is read as it is now by the next run",
+	    label, (unsigned long long)r->at, (unsigned long long)r->size);
+}
+
+bool
+ranged_again(struct ranged *r, struct rng *rng, int64_t after, int64_t patience, int64_t *when, struct err *e)
+{
+	int64_t now = clock_now();
+	if (!retry_next(&r->retry, rng, now, after, e->class == ERR_QUOTA, patience, when)) {
+		e->class = ERR_TRANSIENT;
+		err_wrap(e, "gave up after %u tries", r->retry.attempts);
+		return false;
+	}
+	double wait = (double)(*when - now) / 1e6;
+	if (r->retry.attempts > 1)
+		log_warn("%s; going on at byte %llu in %.1f s", e->text, (unsigned long long)r->at, wait);
+	else
+		log_debug("%s; going on at byte %llu in %.1f s", e->text, (unsigned long long)r->at, wait);
 	return true;
 }

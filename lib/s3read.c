@@ -6,7 +6,6 @@
 
 #include "bounds.h"
 #include "clock.h"
-#include "log.h"
 #include "num.h"
 #include "time.h"
 #include "url.h"
@@ -257,7 +256,6 @@ struct s3_read {
 	size_t key_len;
 	struct ranged bytes;
 	bool changed;        /* a reply was of another object by that name */
-	struct retry retry;
 	gcs_read_end *end;
 	void *arg;
 };
@@ -300,47 +298,26 @@ on_piece(void *arg, int status, struct str headers, struct str piece)
 		r->bytes.other = !str_is(etag, r->etag);
 		r->changed = r->bytes.other && etag.n > 0;
 	}
-	bool fresh, taken = ranged_piece(&r->bytes, status, headers, piece, &fresh);
-	if (fresh)
-		retry_reset(&r->retry);
-	return taken;
+	return ranged_piece(&r->bytes, status, headers, piece);
 }
 
 static void
-finish(struct s3_read *r, const struct err *e, bool changed)
+finish(struct s3_read *r, const struct err *e)
 {
-	r->end(r->arg, e, changed);
+	r->end(r->arg, e);
 	free_read(r);
 }
 
 static void
-go_on(struct s3_read *r, const struct s3_result *result, const struct err *why)
+go_on(struct s3_read *r, const struct s3_result *result, struct err *e)
 {
-	int64_t now = clock_now(), when;
-	struct err e = *why;
-	if (!retry_next(&r->retry, &r->s->rng, now, http_retry_after(result->reply), false, r->s->patience, &when)) {
-		err_wrap(&e, "gave up after %u tries", r->retry.attempts);
-		finish(r, &e, false);
+	int64_t when;
+	if (!ranged_again(&r->bytes, &r->s->rng, http_retry_after(result->reply), r->s->patience, &when, e)) {
+		finish(r, e);
 		return;
 	}
 	r->s->retries++;
-	double wait = (double)(when - now) / 1e6;
-	if (r->retry.attempts > 1)
-		log_warn("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, wait);
-	else
-		log_debug("%s; going on at byte %llu in %.1f s", e.text, (unsigned long long)r->bytes.at, wait);
 	start_read(r, when);
-}
-
-static void
-finish_changed(struct s3_read *r)
-{
-	struct err e;
-	err_set(&e, ERR_TRANSIENT,
-	    "cannot " WHAT_READ " '%s': it changed while it was being read, at byte %llu of %llu; "
-	    "it is read as it is now by the next run",
-	    r->label, (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
-	finish(r, &e, true);
 }
 
 static void
@@ -348,23 +325,20 @@ on_read(void *arg, const struct s3_result *result)
 {
 	struct s3_read *r = arg;
 	struct err e = result->err;
-	bool no_bucket = strcmp(result->said.code, "NoSuchBucket") == 0;
+	bool gone = result->status == 404 && strcmp(result->said.code, "NoSuchBucket") != 0;
 	r->call = NULL;
-	if (result->status == 412 || result->status == 416 || (result->status == 404 && !no_bucket) ||
-	    r->changed) {
-		finish_changed(r);
+	if (result->status == 412 || result->status == 416 || gone || r->changed) {
+		ranged_lost(&r->bytes, r->label, gone, &e);
+		finish(r, &e);
 	} else if (e.class == ERR_NONE && r->bytes.at == r->bytes.size) {
-		finish(r, NULL, false);
+		finish(r, NULL);
 	} else if (e.class == ERR_NONE) {
-		err_set(&e, ERR_TRANSIENT, r->bytes.other ?
-		    "cannot " WHAT_READ " '%s': the reply is not the object from byte %llu of %llu" :
-		    "cannot " WHAT_READ " '%s': the reply ends at byte %llu of %llu", r->label,
-		    (unsigned long long)r->bytes.at, (unsigned long long)r->bytes.size);
+		ranged_short(&r->bytes, r->label, &e);
 		go_on(r, result, &e);
 	} else if (e.class == ERR_TRANSIENT && result->reply != NULL) {
 		go_on(r, result, &e);
 	} else {
-		finish(r, &e, false);
+		finish(r, &e);
 	}
 }
 

@@ -78,13 +78,12 @@ on_data(void *arg, struct str piece)
 }
 
 static void
-on_end(void *arg, const struct err *e, bool was_changed)
+on_end(void *arg, const struct err *e)
 {
 	struct feed *f = arg;
 	f->gcs = NULL;
 	f->s3 = NULL;
 	f->ended = true;
-	(void)was_changed;
 	if (e != NULL)
 		f->err = *e;
 }

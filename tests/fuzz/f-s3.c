@@ -98,10 +98,10 @@ on_bytes(void *arg, struct str piece)
 }
 
 static void
-on_read_end(void *arg, const struct err *e, bool changed)
+on_read_end(void *arg, const struct err *e)
 {
 	(void)arg;
-	MUST(e != NULL || (!changed && seen.read == OBJECT_BYTES));
+	MUST(e != NULL || seen.read == OBJECT_BYTES);
 	end(e);
 }
 
