@@ -141,6 +141,8 @@ void job_add(struct job *j, struct object *o);
 void job_close(struct job *j);
 /* A job of the journal that has not ended. Its objects are added already. */
 void job_resume(struct job *j, struct str id, bool found);
+/* The id that it gets for its objects and attempt, to be freed. */
+char *job_id(const struct job *j);
 /* Takes it out of the jobs, and frees it. */
 void job_drop(struct job *j);
 /* Does what is due, for all of them. */
@@ -150,6 +152,14 @@ void jobs_free(struct load *ld);
 void job_free(struct job *j);
 /* The tool ends with this error. The first one counts. */
 void load_stop(struct load *ld, const struct err *why);
+
+/* ending.c */
+/* BigQuery has loaded all of it. */
+void job_done(struct job *j, const struct bqjob *job);
+/* One of the errors of a reply about it, as bqjob_read tells them: arg is the job. */
+void job_error(void *arg, const struct bqjob_error *error);
+/* It has failed: whose fault was it, and what is tried again? */
+void job_failed(struct job *j, const struct bqjob *job);
 
 /* place.c */
 /* The line of the object at which the row begins that the message is about; 0: it does not tell, or cannot be read. */

@@ -119,3 +119,19 @@ wait_stream() {
 	# shellcheck disable=SC2034 # for the caller
 	wait "$STREAM_PID" || STREAM_STATUS=$?
 }
+
+# The real data, where they are on this machine: `events`, and sorted those that are valid and those that are not, with the
+# verdict of an independent implementation, as events.ok and events.bad.
+REAL_DATA=$ROOT/../shared/data/dev
+real_data() {
+	local kind
+	for kind in orders inventory user_activity; do
+		paste -d '\t' <(zstd -qdc "$REAL_DATA/$kind.expected.tsv.zst" | cut -f3) <(zstd -qdc "$REAL_DATA/$kind.ndjson.zst")
+	done >judged
+	cut -f2- judged >events
+	sed -n 's/^ok\t//p' judged | sort >events.ok
+	sed -n '/^ok\t/!s/^[^\t]*\t//p' judged | sort >events.bad
+}
+skip_without_real_data() {
+	[ -d "$REAL_DATA" ] || skip "the real data are not here ($REAL_DATA)"
+}

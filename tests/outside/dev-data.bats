@@ -6,18 +6,10 @@ load ../lib
 load ../flow/flow
 load google
 
-SHARED=$ROOT/../shared/data/dev
-
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
-	[ -d "$SHARED" ] || skip "the real data are not here ($SHARED)"
-	local kind
-	for kind in orders inventory user_activity; do
-		paste -d '\t' <(zstd -qdc "$SHARED/$kind.expected.tsv.zst" | cut -f3) <(zstd -qdc "$SHARED/$kind.ndjson.zst")
-	done >judged
-	cut -f2- judged >events
-	sed -n 's/^ok\t//p' judged | sort >events.ok
-	sed -n '/^ok\t/!s/^[^\t]*\t//p' judged | sort >events.bad
+	skip_without_real_data
+	real_data
 }
 
 teardown() {

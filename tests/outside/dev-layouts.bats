@@ -6,25 +6,18 @@ bats_require_minimum_version 1.5.0
 load ../lib
 load ../flow/flow
 
-SHARED=$ROOT/../shared/data/dev
-
 setup_file() {
-	[ -d "$SHARED" ] || return 0
+	[ -d "$REAL_DATA" ] || return 0
 	cd "$BATS_FILE_TMPDIR" || return 1
-	local kind
-	for kind in orders inventory user_activity; do
-		paste -d '\t' <(zstd -qdc "$SHARED/$kind.expected.tsv.zst" | cut -f3) <(zstd -qdc "$SHARED/$kind.ndjson.zst")
-	done >judged
-	cut -f2- judged >events
-	sed -n 's/^ok\t//p' judged | sort >events.ok
-	sed -n '/^ok\t/!s/^[^\t]*\t//p' judged | sort >want.dead
+	real_data
+	mv events.bad want.dead
 	cp events.ok want.lake
 	expected_rows <events.ok >want.rows
 }
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
-	[ -d "$SHARED" ] || skip "the real data are not here ($SHARED)"
+	skip_without_real_data
 }
 
 teardown() {
