@@ -141,6 +141,13 @@ is_rs256(struct str header64)
 	return yes;
 }
 
+/* Base64url without padding, and dots: '+', '/' and '=' would be another spelling of the same token. [RFC 7515, section 2] */
+static bool
+is_spelled(struct str token)
+{
+	return str_find(token, '+') == token.n && str_find(token, '/') == token.n && str_find(token, '=') == token.n;
+}
+
 int
 jwt_verify(const struct jwt_key *k, struct str token, struct buf *claims, struct err *e)
 {
@@ -150,7 +157,8 @@ jwt_verify(const struct jwt_key *k, struct str token, struct buf *claims, struct
 	struct str rest = str_skip(token, header.n + 1);
 	struct str body = {rest.p, str_find(rest, '.')};
 	int rc = -1;
-	if (body.n == rest.n || !is_rs256(header) || base64_decode_lenient(&signature, str_skip(rest, body.n + 1)) < 0) {
+	if (body.n == rest.n || !is_spelled(token) || !is_rs256(header) ||
+	    base64_decode_lenient(&signature, str_skip(rest, body.n + 1)) < 0) {
 		err_set(e, ERR_AUTH, "it is no JWT signed by RS256");
 		goto out;
 	}

@@ -1,6 +1,7 @@
 /* jwt: signing and verifying, keys that are none, tokens that were changed; refresh: when a token is fetched again. */
 #include "jwt.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "bounds.h"
@@ -62,6 +63,28 @@ test_sign(const struct jwt_key *k, const struct jwt_key *other)
 	for (size_t n = 0; n < token.n; n++)
 		passed += jwt_verify(k, (struct str){token.p, n}, &got, &e) == 0;
 	is_int(passed, 0, "cut anywhere it is refused");
+	/* "a token's + for its -": found by fuzzing. RFC 7515 knows one spelling. */
+	unsigned spelled = 0;
+	for (int i = 0; i < 20; i++) {
+		char text[40], *odd;
+		snprintf(text, sizeof(text), "{\"exp\":%d}", i);
+		token.n = 0;
+		ok(jwt_sign(k, NULL, str_of(text), &token, &e) == 0, "another one");
+		for (odd = token.p; odd < token.p + token.n; odd++) {
+			if (*odd != '-' && *odd != '_')
+				continue;
+			char was = *odd;
+			*odd = was == '-' ? '+' : '/';
+			passed += jwt_verify(k, buf_str(&token), &got, &e) == 0;
+			spelled++;
+			*odd = was;
+		}
+		buf_addz(&token, "==");
+		passed += jwt_verify(k, buf_str(&token), &got, &e) == 0;
+	}
+	ok(passed == 0 && spelled > 20, "spelled in another way it is refused, %u times", spelled);
+	token.n = 0;
+	ok(jwt_sign(k, NULL, str_of(claims), &token, &e) == 0, "and one more");
 	/* {"alg":"none"} and {"alg":"HS256"}, with the rest as it was */
 	struct str rest = str_skip(buf_str(&token), str_find(buf_str(&token), '.'));
 	static const char *const heads[] = {"eyJhbGciOiJub25lIn0", "eyJhbGciOiJIUzI1NiJ9", "", "e30", NULL};
