@@ -2,25 +2,16 @@
 # bq-insert against gcp-emu: rows, order, per-row errors, refusals, faults. Every test has a dataset of its own.
 
 bats_require_minimum_version 1.5.0
-BIN=${B:-$BATS_TEST_DIRNAME/../../build}
+load emu
 SCHEMAS=$BATS_TEST_DIRNAME/../../schemas.json
 
 setup_file() {
-	cd "$BATS_FILE_TMPDIR" || return 1
-	mkdir emu
-	"$BIN/gcp-emu" --port 0 --dir emu --project p > emu.out 2> emu.err 3>&- &
-	echo $! > emu.pid
-	for _ in $(seq 200); do
-		grep -q 'listening on' emu.out && break
-		read -rt 0.05 < <(:) || true
-		kill -0 "$(cat emu.pid)" || { cat emu.err; return 1; }
-	done
-	HOST=$(sed -n 's/^gcp-emu: listening on //p' emu.out)
-	export HOST BIGQUERY_EMULATOR_HOST=$HOST EVPIPE_SCHEMAS=$SCHEMAS
+	up_for_file
+	export BIGQUERY_EMULATOR_HOST=$HOST EVPIPE_SCHEMAS=$SCHEMAS
 }
 
 teardown_file() {
-	kill "$(cat "$BATS_FILE_TMPDIR/emu.pid")"
+	down_for_file
 }
 
 setup() {

@@ -1,51 +1,17 @@
 #!/usr/bin/env bats
 # gcp-emu's BigQuery, through curl, jq and sqlite3.
 
+load emu
+
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
-	PATH=${B:-$BATS_TEST_DIRNAME/../../build}:$PATH
+	UP_OPTIONS=(--project p1)
 	SCHEMAS=$BATS_TEST_DIRNAME/../../schemas.json
 	DATASETS=/bigquery/v2/projects/p1/datasets
-	PIDS=()
 }
 
 teardown() {
-	local pid
-	for pid in "${PIDS[@]}"; do
-		kill -KILL "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
-	done
-}
-
-# up [OPTION...]: starts it over ./data; EMU is its pid, URL where it listens.
-up() {
-	: >hello
-	gcp-emu --port 0 --dir data --project p1 "$@" >hello 2>log 3>&- &
-	EMU=$!
-	PIDS+=("$EMU")
-	for _ in $(seq 200); do
-		[ -s hello ] && break
-		kill -0 "$EMU" 2>/dev/null || { cat log; return 1; }
-		sleep 0.02
-	done
-	URL=http://$(sed -n '1s/.* on //p' hello)
-}
-
-crash() {
-	kill -KILL "$EMU"
-	wait "$EMU" || true
-}
-
-# call METHOD PATH [JSON]: the reply in $body, its status in $status.
-call() {
-	local method=$1 path=$2
-	shift 2
-	if [ $# -gt 0 ]; then
-		status=$(printf %s "$1" | curl -s -o body -w '%{http_code}' -X "$method" "$URL$path" --data-binary @-)
-	else
-		status=$(curl -s -o body -w '%{http_code}' -X "$method" "$URL$path")
-	fi
-	body=$(cat body)
+	down
 }
 
 # is FILTER [VALUE]: jq's answer about the last reply (true where VALUE is left out).

@@ -1,53 +1,17 @@
 #!/usr/bin/env bats
 # gcp-emu's Pub/Sub, its faults and its own doors, through curl alone.
 
+load emu
+
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
-	PATH=${B:-$BATS_TEST_DIRNAME/../../build}:$PATH
 	P=/v1/projects/p1
 	T=projects/p1/topics/events
 	S=$P/subscriptions/sub1
-	PIDS=()
 }
 
 teardown() {
-	local pid
-	for pid in "${PIDS[@]}"; do
-		kill -KILL "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
-	done
-}
-
-# up [OPTION...]: starts it over ./data; EMU is its pid, URL where it listens.
-up() {
-	: >hello
-	gcp-emu --port 0 --dir data "$@" >hello 2>log 3>&- &
-	EMU=$!
-	PIDS+=("$EMU")
-	for _ in $(seq 200); do
-		[ -s hello ] && break
-		kill -0 "$EMU" 2>/dev/null || { cat log; return 1; }
-		sleep 0.02
-	done
-	[[ $(head -n 1 hello) =~ ^gcp-emu:\ listening\ on\ 127\.0\.0\.1:[0-9]+$ ]]
-	URL=http://$(sed 's/.* on //' hello)
-}
-
-crash() {
-	kill -KILL "$EMU"
-	wait "$EMU" || true
-}
-
-# call METHOD PATH [JSON]: the reply in $body (one line) and $status.
-call() {
-	local method=$1 path=$2
-	shift 2
-	if [ $# -gt 0 ]; then
-		status=$(printf %s "$1" | curl -s -o body -w '%{http_code}' -X "$method" "$URL$path" --data-binary @-)
-	else
-		status=$(curl -s -o body -w '%{http_code}' -X "$method" "$URL$path")
-	fi
-	body=$(cat body)
+	down
 }
 
 # refused CODE WORD: the last reply was this error

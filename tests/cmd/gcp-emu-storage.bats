@@ -1,43 +1,20 @@
 #!/usr/bin/env bats
 # gcp-emu's Cloud Storage, through curl and jq.
 
+load emu
+
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
-	PATH=${B:-$BATS_TEST_DIRNAME/../../build}:$PATH
-	PIDS=()
+	UP_OPTIONS=(--project p1)
+	LIST=storage/v1/b/bkt/o UP=upload/storage/v1/b/bkt/o
 }
 
 teardown() {
-	local pid
-	for pid in "${PIDS[@]}"; do
-		kill -KILL "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
-	done
-}
-
-# up [OPTION...]: starts it over ./data; EMU is its pid, URL where it listens.
-up() {
-	: >hello
-	gcp-emu --port 0 --dir data --project p1 "$@" >hello 2>log 3>&- &
-	EMU=$!
-	PIDS+=("$EMU")
-	for _ in $(seq 200); do
-		[ -s hello ] && break
-		kill -0 "$EMU" 2>/dev/null || { cat log; return 1; }
-		sleep 0.02
-	done
-	URL=http://$(sed -n '1s/.* on //p' hello)
-	LIST=$URL/storage/v1/b/bkt/o
-	UP=$URL/upload/storage/v1/b/bkt/o
+	down
 }
 
 bucket() {
 	[ "$(curl -s -o /dev/null -w '%{http_code}' -d '{"name":"bkt"}' "$URL/storage/v1/b?project=p1")" = 200 ]
-}
-
-crash() {
-	kill -KILL "$EMU"
-	wait "$EMU" || true
 }
 
 # http CURL-ARGUMENT...: the reply in ./body, its headers in ./head, its status in $status.
@@ -50,7 +27,7 @@ put() {
 	local name
 	name=$(jq -rn --arg n "$1" '$n|@uri')
 	printf %s "$2" >sent
-	http -X POST -H 'Content-Type: text/plain' --data-binary @sent "$UP?uploadType=media&name=$name${Q-}" "${@:3}"
+	http -X POST -H 'Content-Type: text/plain' --data-binary @sent "$URL/$UP?uploadType=media&name=$name${Q-}" "${@:3}"
 }
 
 is() {
@@ -97,7 +74,7 @@ uri() { jq -rn --arg n "$1" '$n|@uri'; }
 	put a x
 	http -X DELETE "$URL/storage/v1/b/bkt"
 	failed 409 conflict
-	http -X DELETE "$LIST/a"
+	http -X DELETE "$URL/$LIST/a"
 	http -X DELETE "$URL/storage/v1/b/bkt"
 	[ "$status" = 204 ] && [ ! -e data/storage/bkt ]
 	http "$URL/storage/v1/b/bkt"
@@ -124,7 +101,7 @@ uri() { jq -rn --arg n "$1" '$n|@uri'; }
 	[ "$(header content-type)" = text/plain ]
 	put empty ''
 	is '.size + .md5Hash + .crc32c' 01B2M2Y8AsgTpgAmY7PhCfg==AAAAAA==
-	http "$LIST/empty?alt=media"
+	http "$URL/$LIST/empty?alt=media"
 	[ "$status" = 200 ] && [ ! -s body ]
 }
 
@@ -139,10 +116,10 @@ uri() { jq -rn --arg n "$1" '$n|@uri'; }
 	[ "$status" = 200 ]
 	for m in '"md5Hash":"AAAA"' '"crc32c":"AAAAAA=="'; do
 		printf -- '--b\r\nContent-Type: application/json\r\n\r\n{"name":"bad",%s}\r\n--b\r\n\r\nhello world\r\n--b--' "$m" >mp
-		http -X POST -H 'Content-Type: multipart/related; boundary=b' --data-binary @mp "$UP?uploadType=multipart"
+		http -X POST -H 'Content-Type: multipart/related; boundary=b' --data-binary @mp "$URL/$UP?uploadType=multipart"
 		failed 400 invalid
 	done
-	http "$LIST"
+	http "$URL/$LIST"
 	is '[.items[].name] | join(" ")' good
 	[ -z "$(ls data/storage/.uploads)" ]
 }
@@ -151,9 +128,9 @@ uri() { jq -rn --arg n "$1" '$n|@uri'; }
 	up
 	bucket
 	send() { # BOUNDARY-AS-SENT, body in mp
-		http -X POST -H "Content-Type: multipart/related; boundary=$1" --data-binary @mp "$UP?uploadType=multipart${Q-}"
+		http -X POST -H "Content-Type: multipart/related; boundary=$1" --data-binary @mp "$URL/$UP?uploadType=multipart${Q-}"
 	}
-	content() { curl -s "$LIST/$1?alt=media" >got; printf -- "$2" | cmp - got; }
+	content() { curl -s "$URL/$LIST/$1?alt=media" >got; printf -- "$2" | cmp - got; }
 	printf -- '--B1\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{"name":"crlf","metadata":{"k":"v"}}\r\n--B1\r\nContent-Type: text/csv\r\n\r\nda\nta\r\n\r\n--B1--\r\n' >mp
 	send B1
 	is '.contentType + .metadata.k + .size' text/csvv7
@@ -188,13 +165,13 @@ uri() { jq -rn --arg n "$1" '$n|@uri'; }
 	printf -- '--B\r\n\r\n{}\r\n--B\r\n\r\na\r\n--B--' >mp
 	send B
 	failed 400 required
-	http -X POST -H 'Content-Type: text/plain' --data-binary @mp "$UP?uploadType=multipart"
+	http -X POST -H 'Content-Type: text/plain' --data-binary @mp "$URL/$UP?uploadType=multipart"
 	failed 400 badContent
 }
 
 # session [JSON] [CURL-ARGUMENT...]: starts one, its address in $LOCATION
 session() {
-	http -X POST -H 'Content-Type: application/json' -d "${1-"{\"name\":\"r\"}"}" "${BASE-$UP}?uploadType=resumable${Q-}" "${@:2}"
+	http -X POST -H 'Content-Type: application/json' -d "${1-"{\"name\":\"r\"}"}" "${BASE-$URL/$UP}?uploadType=resumable${Q-}" "${@:2}"
 	LOCATION=$(header location)
 }
 
@@ -209,7 +186,7 @@ chunk() { # FILE CONTENT-RANGE [CURL-ARGUMENT...]
 	head -c 262144 all >c1
 	tail -c +262145 all | head -c 262144 >c2
 	tail -c +524289 all >c3
-	for BASE in "$UP" "$URL/resumable/upload/storage/v1/b/bkt/o"; do
+	for BASE in "$URL/$UP" "$URL/resumable/upload/storage/v1/b/bkt/o"; do
 		session '{"name":"big","metadata":{"a":"b"}}' -H 'X-Upload-Content-Type: x/y'
 		[ "$status" = 200 ] && [[ $LOCATION == "$BASE"?* ]] && [ ! -s body ]
 		http -X PUT -H 'Content-Range: bytes */*' -d '' "$LOCATION"
@@ -218,8 +195,8 @@ chunk() { # FILE CONTENT-RANGE [CURL-ARGUMENT...]
 		[ "$status" = 308 ] && [ "$(header range)" = bytes=0-262143 ]
 		http -X PUT -H 'Content-Range: bytes */700000' -d '' "$LOCATION"
 		[ "$status" = 308 ] && [ "$(header range)" = bytes=0-262143 ]
-		http "$LIST/big"
-		[ "$BASE" != "$UP" ] || failed 404 notFound
+		http "$URL/$LIST/big"
+		[ "$BASE" != "$URL/$UP" ] || failed 404 notFound
 		chunk c2 'bytes 262144-524287/700000'
 		[ "$status" = 308 ] && [ "$(header range)" = bytes=0-524287 ]
 		# a chunk sent twice is ignored, a gap is not
@@ -297,7 +274,7 @@ chunk() { # FILE CONTENT-RANGE [CURL-ARGUMENT...]
 	chunk f 'bytes 0-11/12'
 	failed 400 invalid
 	http -X DELETE "$LOCATION"
-	http -X PUT --data-binary @f "$UP?uploadType=resumable&upload_id=s-nope"
+	http -X PUT --data-binary @f "$URL/$UP?uploadType=resumable&upload_id=s-nope"
 	failed 404 notFound
 	# a checksum promised at the start or the end
 	session '{"name":"r","md5Hash":"AAAA"}'
@@ -308,7 +285,7 @@ chunk() { # FILE CONTENT-RANGE [CURL-ARGUMENT...]
 	failed 400 invalid
 	chunk f 'bytes 0-11/12'
 	failed 410 gone
-	http "$LIST"
+	http "$URL/$LIST"
 	is 'has("items") | not'
 	# a precondition is looked at again when the object is made
 	Q='&ifGenerationMatch=0' session
@@ -333,12 +310,12 @@ chunk() { # FILE CONTENT-RANGE [CURL-ARGUMENT...]
 	printf 'half a chunk that no reply confirmed' >>"data/storage/.uploads/$id"
 	echo orphan >data/storage/.uploads/t-1-1
 	up
-	LOCATION="$UP?uploadType=resumable&upload_id=$id"
+	LOCATION="$URL/$UP?uploadType=resumable&upload_id=$id"
 	http -X PUT -H 'Content-Range: bytes */600000' -d '' "$LOCATION"
 	[ "$status" = 308 ] && [ "$(header range)" = bytes=0-262143 ]
 	chunk c2 'bytes 262144-599999/600000'
 	is .md5Hash "$(md5 all)"
-	http "$LIST/whole?alt=media"
+	http "$URL/$LIST/whole?alt=media"
 	[ "$(cat body)" = kept ]
 	[ -z "$(ls data/storage/.uploads)" ]
 }
@@ -352,14 +329,14 @@ chunk() { # FILE CONTENT-RANGE [CURL-ARGUMENT...]
 	crash
 	mv data/storage/bkt/dir/a "data/storage/.uploads/$staged"
 	up
-	http "$LIST/dir%2Fa?alt=media"
+	http "$URL/$LIST/dir%2Fa?alt=media"
 	[ "$(cat body)" = new ]
 	# and a removal between its commit and its unlink
 	crash
 	sqlite3 data/storage/.meta.sqlite "delete from objects; insert into doomed values('bkt', 'dir/a')"
 	up
 	[ ! -e data/storage/bkt/dir ]
-	http "$LIST"
+	http "$URL/$LIST"
 	is 'has("items") | not'
 }
 
@@ -380,20 +357,20 @@ chunk() { # FILE CONTENT-RANGE [CURL-ARGUMENT...]
 	failed 412 conditionNotMet
 	Q='&ifGenerationMatch=x' put a three
 	failed 400 invalid
-	http "$LIST/a?generation=$g1"
+	http "$URL/$LIST/a?generation=$g1"
 	failed 404 notFound
 	is .error.message "No such object: bkt/a"
-	http "$LIST/a?ifGenerationNotMatch=$g2"
+	http "$URL/$LIST/a?ifGenerationNotMatch=$g2"
 	[ "$status" = 304 ]
-	http "$LIST/a?ifGenerationMatch=$g1"
+	http "$URL/$LIST/a?ifGenerationMatch=$g1"
 	failed 412 conditionNotMet
-	http -X DELETE "$LIST/a?ifGenerationMatch=$g1"
+	http -X DELETE "$URL/$LIST/a?ifGenerationMatch=$g1"
 	failed 412 conditionNotMet
-	http "$LIST/a?alt=media&generation=$g2"
+	http "$URL/$LIST/a?alt=media&generation=$g2"
 	[ "$(cat body)" = two ]
-	http -X DELETE "$LIST/a?ifGenerationMatch=$g2"
+	http -X DELETE "$URL/$LIST/a?ifGenerationMatch=$g2"
 	[ "$status" = 204 ]
-	http -X DELETE "$LIST/a"
+	http -X DELETE "$URL/$LIST/a"
 	failed 404 notFound
 }
 
@@ -402,7 +379,7 @@ chunk() { # FILE CONTENT-RANGE [CURL-ARGUMENT...]
 	bucket
 	put dir/f '0123456789'
 	while read -r range status_wanted text content_range; do
-		for u in "$LIST/dir%2Ff?alt=media" "$URL/download/storage/v1/b/bkt/o/dir%2Ff?alt=media" "$URL/b/bkt/o/dir%2Ff?alt=media" "$URL/bkt/dir/f"; do
+		for u in "$URL/$LIST/dir%2Ff?alt=media" "$URL/download/storage/v1/b/bkt/o/dir%2Ff?alt=media" "$URL/b/bkt/o/dir%2Ff?alt=media" "$URL/bkt/dir/f"; do
 			http -H "Range: bytes=$range" "$u"
 			[ "$status" = "$status_wanted" ] || { echo "$range: $status"; false; }
 			[ "$status" = 416 ] || [ "$(cat body)" = "$text" ]
@@ -434,11 +411,11 @@ EOT
 	printf -- '--B\r\n\r\n{"name":"z","contentEncoding":"gzip","cacheControl":"no-cache"}\r\n--B\r\nContent-Type: text/plain\r\n\r\n' >mp
 	cat z >>mp
 	printf '\r\n--B--' >>mp
-	http -X POST -H 'Content-Type: multipart/related; boundary=B' --data-binary @mp "$UP?uploadType=multipart"
+	http -X POST -H 'Content-Type: multipart/related; boundary=B' --data-binary @mp "$URL/$UP?uploadType=multipart"
 	is '.contentEncoding + .size' "gzip$(wc -c <z)"
-	http "$LIST/z?alt=media"
+	http "$URL/$LIST/z?alt=media"
 	[ "$(cat body)" = 'plain text' ] && [ -z "$(header content-encoding)" ] && [ "$(header cache-control)" = no-cache ]
-	http -H 'Accept-Encoding: gzip' "$LIST/z?alt=media"
+	http -H 'Accept-Encoding: gzip' "$URL/$LIST/z?alt=media"
 	cmp body z && [ "$(header content-encoding)" = gzip ]
 }
 
@@ -446,7 +423,7 @@ EOT
 	up
 	bucket
 	for n in a a/1 a/2 a/b/1 b/1 c é/x; do put "$n" x; done
-	list() { http "$LIST?$1"; jq -r '[(.items // [])[].name] + ["|"] + (.prefixes // []) | join(" ")' body; }
+	list() { http "$URL/$LIST?$1"; jq -r '[(.items // [])[].name] + ["|"] + (.prefixes // []) | join(" ")' body; }
 	[ "$(list '')" = 'a a/1 a/2 a/b/1 b/1 c é/x |' ]
 	[ "$(list 'delimiter=/')" = 'a c | a/ b/ é/' ]
 	[ "$(list 'prefix=a/&delimiter=/')" = 'a/1 a/2 | a/b/' ]
@@ -457,16 +434,16 @@ EOT
 	for page in 'maxResults=1' 'maxResults=2' 'maxResults=1&delimiter=/' 'maxResults=2&prefix=a/&delimiter=/'; do
 		token= all=
 		for _ in 1 2 3 4 5 6 7 8; do
-			http "$LIST?$page&pageToken=$token"
+			http "$URL/$LIST?$page&pageToken=$token"
 			all+=" $(jq -r '[(.items // [])[].name] + (.prefixes // []) | join(" ")' body)"
 			token=$(jq -r '.nextPageToken // ""' body)
 			[ -n "$token" ] || break
 		done
-		[ "$(tr ' ' '\n' <<<"$all" | sed '/^$/d' | sort)" = "$(http "$LIST?${page#maxResults=?}"; jq -r '(.items // [])[].name, (.prefixes // [])[]' body | sort)" ]
+		[ "$(tr ' ' '\n' <<<"$all" | sed '/^$/d' | sort)" = "$(http "$URL/$LIST?${page#maxResults=?}"; jq -r '(.items // [])[].name, (.prefixes // [])[]' body | sort)" ]
 	done
-	http "$LIST?maxResults=0"
+	http "$URL/$LIST?maxResults=0"
 	failed 400 invalid
-	http "$LIST?pageToken=zz"
+	http "$URL/$LIST?pageToken=zz"
 	failed 400 invalid
 	http "$URL/storage/v1/b/nope/o"
 	failed 404 notFound
@@ -488,20 +465,20 @@ EOT
 		esac
 	done
 	for n in "${stored[@]}"; do
-		http "$LIST/$(uri "$n")?alt=media"
+		http "$URL/$LIST/$(uri "$n")?alt=media"
 		[ "$(cat body)" = "content of $n" ] || { echo "$n: $(cat body)"; false; }
 	done
-	http "$LIST"
+	http "$URL/$LIST"
 	is '.items | length' "${#stored[@]}"
 	[ "$(find data/storage/bkt -type f | wc -l)" = "${#stored[@]}" ]
 	[ "$(cat data/storage/bkt/a)" = 'content of a' ]
 	[ -z "$(find . -name 'escape*' -not -path './data/storage/bkt/*')" ]
 	for bad in "$(uri "${longest}x")" 'a%0Ab' 'a%0D' '%FF' '%C0%80' . .well-known%2Facme-challenge%2Fx ''; do
-		http -X POST -d x "$UP?uploadType=media&name=$bad"
+		http -X POST -d x "$URL/$UP?uploadType=media&name=$bad"
 		[ "$status" = 400 ] || { echo "$bad: $status"; false; }
 	done
 	for n in "${stored[@]}"; do
-		http -X DELETE "$LIST/$(uri "$n")"
+		http -X DELETE "$URL/$LIST/$(uri "$n")"
 		[ "$status" = 204 ] || { echo "$n: $status"; false; }
 	done
 	[ -z "$(ls -A data/storage/bkt)" ]
@@ -513,16 +490,16 @@ EOT
 	put a/b 1
 	put a 2
 	put a/c 3
-	http -X DELETE "$LIST/a%2Fb"
-	http -X DELETE "$LIST/a%2Fc"
+	http -X DELETE "$URL/$LIST/a%2Fb"
+	http -X DELETE "$URL/$LIST/a%2Fc"
 	put a/b 4
 	put a 5
 	put a/b/c 6
 	for pair in a=5 a/b=4 a/b/c=6; do
-		http "$LIST/$(uri "${pair%=*}")?alt=media"
+		http "$URL/$LIST/$(uri "${pair%=*}")?alt=media"
 		[ "$(cat body)" = "${pair#*=}" ]
 	done
-	for n in a a/b a/b/c; do http -X DELETE "$LIST/$(uri "$n")"; done
+	for n in a a/b a/b/c; do http -X DELETE "$URL/$LIST/$(uri "$n")"; done
 	[ -z "$(ls -A data/storage/bkt)" ]
 }
 
@@ -530,11 +507,11 @@ EOT
 	up
 	bucket
 	put a x
-	http -X PATCH -d '{}' "$LIST/a"
+	http -X PATCH -d '{}' "$URL/$LIST/a"
 	failed 501 notImplemented
-	http -X POST "$LIST/a/rewriteTo/b/bkt/o/c"
+	http -X POST "$URL/$LIST/a/rewriteTo/b/bkt/o/c"
 	[ "$status" = 501 ] || [ "$status" = 404 ]
-	http -X POST -d x "$UP?uploadType=what&name=a"
+	http -X POST -d x "$URL/$UP?uploadType=what&name=a"
 	failed 400 invalid
 	http "$URL/storage/v1/nope"
 	failed 404 notFound

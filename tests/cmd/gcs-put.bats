@@ -2,25 +2,15 @@
 # gcs-put against gcp-emu: layout, rotation, receipts, faults. Nothing here waits by sleeping.
 
 bats_require_minimum_version 1.5.0
-BIN=${B:-$BATS_TEST_DIRNAME/../../build}
+load emu
 
 setup_file() {
-	cd "$BATS_FILE_TMPDIR" || return 1
-	mkdir emu
-	"$BIN/gcp-emu" --port 0 --dir emu --project p --schemas "$BATS_TEST_DIRNAME/../../schemas.json" \
-	    > emu.out 2> emu.err 3>&- &
-	echo $! > emu.pid
-	for _ in $(seq 200); do
-		grep -q 'listening on' emu.out && break
-		read -rt 0.05 < <(:) || true
-		kill -0 "$(cat emu.pid)" || { cat emu.err; return 1; }
-	done
-	HOST=$(sed -n 's/^gcp-emu: listening on //p' emu.out)
-	export HOST STORAGE_EMULATOR_HOST=$HOST
+	up_for_file --schemas "$BATS_TEST_DIRNAME/../../schemas.json"
+	export STORAGE_EMULATOR_HOST=$HOST
 }
 
 teardown_file() {
-	kill "$(cat "$BATS_FILE_TMPDIR/emu.pid")"
+	down_for_file
 }
 
 setup() {
