@@ -368,6 +368,9 @@ slow_rows() {
 	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ec 2>/dev/null
 	edit "$KEY" '.private_key = $k' --rawfile k ec
 	fails 78 "'private_key' it is no RSA key" gcp-token --credentials "$FILE"
+	openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:512 -out small 2>/dev/null
+	edit "$KEY" '.private_key = $k' --rawfile k small
+	fails 78 "512 bits" gcp-token --credentials "$FILE"
 	openssl rsa -aes128 -passout pass:swordfish -in pem -out locked 2>/dev/null
 	edit "$KEY" '.private_key = $k' --rawfile k locked
 	fails 78 "'private_key'" timeout 5 gcp-token --credentials "$FILE"

@@ -100,6 +100,29 @@ test_sign(const struct jwt_key *k, const struct jwt_key *other)
 	buf_release(&small);
 }
 
+/* Run from the top of the tree. */
+static void
+test_large_key(void)
+{
+	struct buf pem = BUF_INIT(LIMIT_TOKEN), token = BUF_INIT(LIMIT_TOKEN), claims = BUF_INIT(LIMIT_TOKEN);
+	struct err e = {0};
+	FILE *f = fopen("tests/unit/rsa-8192.pem", "r");
+	char *to = buf_room(&pem, 16 * KIB);
+	size_t n = f != NULL && to != NULL ? fread(to, 1, 16 * KIB, f) : 0;
+	buf_grew(&pem, n);
+	struct jwt_key *k = jwt_key_read(buf_str(&pem), &e);
+	ok(k != NULL, "a key of 8192 bits, with words before it: %s", e.text);
+	ok(k != NULL && jwt_sign(k, NULL, STR("{}"), &token, &e) == 0 && jwt_verify(k, buf_str(&token), &claims, &e) == 0 &&
+	        token.n > 8192 / 6,
+	    "signs, and its signature is right");
+	jwt_key_free(k);
+	if (f != NULL)
+		fclose(f);
+	buf_release(&pem);
+	buf_release(&token);
+	buf_release(&claims);
+}
+
 static void
 test_refresh(void)
 {
@@ -147,6 +170,7 @@ main(void)
 	test_keys(&pem);
 	test_sign(k, other);
 	test_sign(other, k);
+	test_large_key();
 	test_refresh();
 	jwt_key_free(k);
 	jwt_key_free(other);
