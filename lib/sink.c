@@ -80,7 +80,8 @@ sink_flush(struct sink *s, struct err *e)
 	s->bytes += (uint64_t)n;
 	if (s->sent == s->buf.n) {
 		s->sent = 0;
-		buf_reset(&s->buf, 2 * LIMIT_OUTPUT);
+		/* It holds as much again as is sent, and grows by half: what it comes to on its own is kept. */
+		buf_reset(&s->buf, 3 * LIMIT_OUTPUT);
 	}
 	return 0;
 }
