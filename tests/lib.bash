@@ -30,6 +30,15 @@ stop_emu() {
 	EMU_PID=
 }
 
+sanitized() {
+	nm -D "$B/ev-validate" | grep -q __asan_init
+}
+
+# plain_build: for what a build with sanitizers cannot show. A file that names it gets the other one from scripts/check.
+plain_build() {
+	! sanitized || skip "SKIPPED, NOT TESTED: these tools are built with sanitizers"
+}
+
 # wait_until CONDITION [SECONDS]: until the command line is true, at most so long (10).
 wait_until() {
 	local end=$((SECONDS + ${2:-10}))

@@ -12,6 +12,7 @@ NOBODY=65532
 
 # the image's root, made once for the whole file
 setup_file() {
+	! sanitized || return 0
 	export CONTEXT=$BATS_FILE_TMPDIR/context IMAGE=$BATS_FILE_TMPDIR/image
 	local name command
 	mkdir -p "$CONTEXT" "$IMAGE"/{usr/local/share,usr/bin,dev,proc,tmp,etc}
@@ -37,6 +38,7 @@ setup_file() {
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
+	plain_build
 }
 
 teardown() {

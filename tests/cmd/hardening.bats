@@ -1,7 +1,8 @@
 # What the tools are made of: position-independent, read-only after relocation, with canaries and checked copies.
 load ../lib
 
-setup_file() {
+setup() {
+	plain_build
 	command -v readelf >/dev/null || skip 'no readelf here'
 }
 

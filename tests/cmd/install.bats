@@ -7,6 +7,7 @@ load ../install
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
+	plain_build
 }
 
 teardown() {

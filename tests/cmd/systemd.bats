@@ -9,6 +9,7 @@ UNITS=$ROOT/scripts/systemd
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
+	plain_build
 }
 
 installed() {

@@ -9,11 +9,13 @@ load units
 
 # One tree for the whole file, of which each test has a copy.
 setup_file() {
+	! sanitized || return 0
 	make_install DESTDIR="$BATS_FILE_TMPDIR/tree" PREFIX=/usr UNITDIR=/usr/lib/systemd/evpipe-test
 }
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
+	plain_build
 	case $BATS_TEST_DESCRIPTION in
 	'by hand'*) ;;
 	*)
