@@ -37,6 +37,37 @@ letter_get(const struct letter *l, const char *key)
 	return NULL;
 }
 
+static int
+by_key(const void *a, const void *b)
+{
+	const struct attribute *x = *(struct attribute *const *)a, *y = *(struct attribute *const *)b;
+	int order = str_cmp(x->key, y->key);
+	return order != 0 ? order : (x > y) - (x < y);
+}
+
+/* Of equal keys the last. Sorted, since there may be as many as fit into a line. */
+static void
+keep_last(struct letter *l)
+{
+	if (l->n < 2)
+		return;
+	struct attribute **sorted = xreallocarray(NULL, l->n, sizeof(*sorted));
+	size_t kept = 0;
+	for (size_t i = 0; i < l->n; i++)
+		sorted[i] = &l->attributes[i];
+	qsort(sorted, l->n, sizeof(*sorted), by_key);
+	for (size_t i = 0; i + 1 < l->n; i++) {
+		if (str_eq(sorted[i]->key, sorted[i + 1]->key))
+			sorted[i]->value = STR_NONE;
+	}
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->attributes[i].value.p != NULL)
+			l->attributes[kept++] = l->attributes[i];
+	}
+	l->n = kept;
+	free(sorted);
+}
+
 int
 letter_take(struct letter *l, const struct json *j, uint32_t attributes, uint32_t ordering_key, struct err *e)
 {
@@ -56,15 +87,9 @@ letter_take(struct letter *l, const struct json *j, uint32_t attributes, uint32_
 		struct str key = json_string(j, k, &l->text), value = json_string(j, k + 1, &l->text);
 		if (value.p == NULL)
 			return err_set(e, ERR_INPUT, "one of its attributes is not a string");
-		/*
-		 * More than Pub/Sub takes are not looked through for equal names, which would take for
-		 * ever.
-		 */
-		if (j->tok[attributes].count <= 2 * PUBSUB_ATTRIBUTES_MAX)
-			letter_set(l, key, value);
-		else
-			append(l, key, value);
+		append(l, key, value);
 	}
+	keep_last(l);
 	return 0;
 }
 

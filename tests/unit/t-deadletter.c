@@ -287,6 +287,32 @@ replays(void)
 	buf_release(&line);
 }
 
+/* Found by fuzzing: past 200 attributes equal keys were kept, and fewer came back than had gone. */
+static void
+bug_equal_keys_past_200(void)
+{
+	struct sent s = {0};
+	struct err e = {0};
+	struct json j = {0};
+	struct record r;
+	struct deadletter d = {0};
+	struct buf in = BUF_INIT(LIMIT_LINE), line = BUF_INIT(LIMIT_LINE);
+	buf_addz(&in, "{\"msg\":{\"id\":\"1\",\"attributes\":{\"dlq_replays\":\"2\"");
+	for (int i = 0; i < 200; i++)
+		buf_addf(&in, ",\"%s%d\":\"%d\"", i < 150 ? "a" : "b", i % 150, i);
+	buf_addz(&in, ",\"b0\":\"last\"}},\"data\":\"\",\"stage\":\"x\",\"errors\":[]}");
+	make(&s, buf_str(&in), &e);
+	is_int(take_back(&d, &line, &s.v[0], "1", &j, &r, &e), 0, "a letter of 202 attributes is read");
+	is_int(deadletter_open(&d, d.letter.data, &e), 0, "and opened");
+	is_int((long long)d.letter.n, 200, "each key is there once");
+	is_str(letter_get(&d.letter, "b0")->value, "last", "with its last value");
+	deadletter_release(&d);
+	json_release(&j);
+	buf_release(&in);
+	buf_release(&line);
+	forget(&s);
+}
+
 /* Texts that are too long, with characters of three bytes and of six when escaped. */
 static void
 cuts(void)
@@ -353,6 +379,7 @@ main(void)
 	plain();
 	forms();
 	replays();
+	bug_equal_keys_past_200();
 	cuts();
 	waiting();
 	return done();
