@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "bounds.h"
 #include "clock.h"
 #include "io.h"
 #include "log.h"
+#include "sandbox.h"
 #include "url.h"
 #include "xalloc.h"
 
@@ -167,7 +167,7 @@ auth_open(struct token *t, struct http *http, const struct login *login, const s
 	const char *universe = env("GOOGLE_CLOUD_UNIVERSE_DOMAIN");
 	const char *scopes = want->scopes != NULL ? want->scopes : SCOPE_CLOUD;
 	token_init(t, http, patience);
-	prctl(PR_SET_DUMPABLE, 0);
+	sandbox_secrets();
 	if (universe != NULL && strcmp(universe, "googleapis.com") != 0)
 		return err_set(e, ERR_CONFIG, "cannot use GOOGLE_CLOUD_UNIVERSE_DOMAIN='%.100s': only googleapis.com is known here",
 		    universe);

@@ -11,6 +11,7 @@
 #include "json.h"
 #include "log.h"
 #include "num.h"
+#include "sandbox.h"
 #include "time.h"
 #include "url.h"
 #include "xalloc.h"
@@ -42,9 +43,7 @@ env_or(const char *name, const char *other)
 static void
 wipe(char **text)
 {
-	if (*text != NULL)
-		explicit_bzero(*text, strlen(*text));
-	free(*text);
+	xwipe(*text);
 	*text = NULL;
 }
 
@@ -157,7 +156,7 @@ container_header(bool *fine, struct err *e)
 		*fine = io_read_file(path, LIMIT_TOKEN, &text, e) == 0;
 		if (*fine)
 			token = str_dup(str_trim(buf_str(&text)));
-		buf_release(&text);
+		buf_wipe(&text);
 	}
 	for (const char *p = token; p != NULL && *fine && *p != '\0'; p++) {
 		if (*p < ' ' || *p > '~') {
@@ -194,11 +193,10 @@ use_instance(struct awscred *c, struct err *e)
 	c->url = xstrdup(base);
 	for (size_t n = strlen(c->url); n > 0 && c->url[n - 1] == '/'; n--)
 		c->url[n - 1] = '\0';
-	bool http = strncmp(c->url, "http://", 7) == 0 || strncmp(c->url, "https://", 8) == 0;
-	if (!http || !visible(c->url, 512))
-		return err_set(e, ERR_CONFIG,
-		    "cannot use AWS_EC2_METADATA_SERVICE_ENDPOINT: it is no http:// or https:// URL");
-	return 0;
+	if (url_keeps_secrets(c->url))
+		return 0;
+	return err_set(e, ERR_CONFIG,
+	    "cannot use AWS_EC2_METADATA_SERVICE_ENDPOINT: it must be https, or http to this machine or a link-local address");
 }
 
 /* ---- choosing ---- */
@@ -246,6 +244,7 @@ awscred_init(struct awscred *c, struct http *http, int64_t patience, struct err 
 	const char *ignore = env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
 	*c = (struct awscred){.http = http, .patience = patience, .expires = CLOCK_NEVER};
 	rng_seed_os(&c->rng);
+	sandbox_secrets();
 	c->profile = xstrdup(profile != NULL ? profile : "default");
 	if (load_profile(c, &p, e) < 0)
 		return -1;
@@ -253,6 +252,8 @@ awscred_init(struct awscred *c, struct http *http, int64_t patience, struct err 
 	if (ignore == NULL || !str_ieq(str_of(ignore), STR("true")))
 		c->endpoint = copy(endpoint != NULL ? endpoint : p.endpoint);
 	int rc = choose(c, &p, e);
+	if (rc == 0 && c->source == AWSCRED_PROFILE)
+		io_warn_of_readers(p.file);
 	awsprofile_release(&p);
 	if (rc == 0)
 		log_debug("AWS credentials come from %s", names[c->source]);
@@ -478,7 +479,7 @@ start_step(struct awscred *c)
 		headers[0] = c->session;
 	step_url(c, &url);
 	struct http_spec spec = {.method = session ? "PUT" : "GET", .url = buf_cstr(&url), .headers = headers,
-	    .timeout = timeout(c), .direct = strncmp(c->url, "https://", 8) != 0};
+	    .timeout = timeout(c), .direct = strncmp(c->url, "https://", 8) != 0, .secret = true};
 	if (fine)
 		c->request = http_start(c->http, &spec, on_reply, c);
 	wipe(&header);

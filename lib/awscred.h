@@ -9,7 +9,8 @@
  *	             link-local addresses), with AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE or
  *	             AWS_CONTAINER_AUTHORIZATION_TOKEN
  *	instance     version 2 of the instance metadata service, unless AWS_EC2_METADATA_DISABLED=true;
- *	             AWS_EC2_METADATA_SERVICE_ENDPOINT, AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE=IPv6
+ *	             AWS_EC2_METADATA_SERVICE_ENDPOINT (https, or http as above),
+ *	             AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE=IPv6
  *
  * Keys of the last two end: they are fetched by the loop, once for all requests, and again 10 minutes before
  * their end. Nothing of them is ever logged.

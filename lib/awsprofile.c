@@ -5,13 +5,12 @@
 
 #include "bounds.h"
 #include "io.h"
+#include "xalloc.h"
 
 static void
 wipe(char **text)
 {
-	if (*text != NULL)
-		explicit_bzero(*text, strlen(*text));
-	free(*text);
+	xwipe(*text);
 	*text = NULL;
 }
 
@@ -24,6 +23,7 @@ awsprofile_release(struct awsprofile *p)
 	wipe(&p->region);
 	wipe(&p->endpoint);
 	wipe(&p->other);
+	wipe(&p->file);
 }
 
 /* What the settings of one file go into: a later line of the same name wins. */
@@ -131,9 +131,9 @@ load_file(struct awsprofile *p, const char *path, const char *name, bool config,
 		rc = 0;
 	else if (e != NULL)
 		*e = why;
-	if (text.p != NULL)
-		explicit_bzero(text.p, text.cap);
-	buf_release(&text);
+	if (rc == 0 && p->secret != NULL)
+		p->file = xstrdup(path);
+	buf_wipe(&text);
 	return rc;
 }
 
@@ -153,9 +153,10 @@ awsprofile_load(
 		wipe(&p->id);
 		wipe(&p->secret);
 		wipe(&p->token);
+		wipe(&p->file);
 	}
-	char **from[] = {&keys.id, &keys.secret, &keys.token, &keys.region, &keys.endpoint, &keys.other};
-	char **to[] = {&p->id, &p->secret, &p->token, &p->region, &p->endpoint, &p->other};
+	char **from[] = {&keys.id, &keys.secret, &keys.token, &keys.region, &keys.endpoint, &keys.other, &keys.file};
+	char **to[] = {&p->id, &p->secret, &p->token, &p->region, &p->endpoint, &p->other, &p->file};
 	for (size_t i = 0; rc == 0 && i < sizeof(to) / sizeof(to[0]); i++) {
 		if (*from[i] == NULL)
 			continue;

@@ -16,6 +16,7 @@
 struct awsprofile {
 	bool found;                /* a section of that name */
 	char *id, *secret, *token; /* each NULL where not set */
+	char *file;                /* where the secret is from */
 	char *region, *endpoint;
 	char *other;               /* a setting for a way to credentials not known here: "sso_session" */
 };

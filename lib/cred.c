@@ -335,14 +335,8 @@ out:
 static void
 warn_of_readers(const char *path, const struct cred *c)
 {
-	struct stat st;
-	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || (c->kind == CRED_EXTERNAL && c->client_secret == NULL))
-		return;
-	/* A file that is another's is shared with us by its group: that is how a secret gets into a container. */
-	mode_t wrong = S_IROTH | S_IWOTH | S_IWGRP | (st.st_uid == geteuid() ? S_IRGRP : 0);
-	if (st.st_mode & wrong)
-		log_warn("the credentials in '%s' can be read or changed by others (mode %03o); do: chmod 600 '%s'",
-		    path, (unsigned)(st.st_mode & 0777), path);
+	if (c->kind != CRED_EXTERNAL || c->client_secret != NULL)
+		io_warn_of_readers(path);
 }
 
 int

@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "num.h"
 
 static int
@@ -113,6 +114,19 @@ io_open_output(const char *where, struct err *e)
 	if (fd < 0)
 		return err_set(e, ERR_IO, "cannot open '%s' for writing: %s", where, strerror(errno));
 	return fd;
+}
+
+void
+io_warn_of_readers(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+		return;
+	/* A file that is another's is shared with us by its group: that is how a secret gets into a container. */
+	mode_t wrong = S_IROTH | S_IWOTH | S_IWGRP | (st.st_uid == geteuid() ? S_IRGRP : 0);
+	if (st.st_mode & wrong)
+		log_warn("the credentials in '%s' can be read or changed by others (mode %03o); do: chmod 600 '%s'",
+		    path, (unsigned)(st.st_mode & 0777), path);
 }
 
 bool

@@ -20,6 +20,8 @@ ssize_t io_write_some(int fd, const char *p, size_t n, size_t whole, const char 
 int io_write_all(int fd, struct str s, const char *name, struct err *e);
 /* Reads a whole file of at most max bytes into out. A missing file is ERR_NOINPUT. */
 int io_read_file(const char *path, size_t max, struct buf *out, struct err *e);
+/* Warns where a file that holds secrets can be read or changed by others. */
+void io_warn_of_readers(const char *path);
 /*
  * Opens where a tool writes: "fd:N" (already open), "-" (standard output), or a path: opening a FIFO waits for its
  * reader as usual, a file is created (0666) and appended to. Close-on-exec. -1 with e filled.

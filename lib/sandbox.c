@@ -52,6 +52,13 @@ sandbox_privileges(void)
 		left_open("no_new_privs", strerror(errno));
 }
 
+void
+sandbox_secrets(void)
+{
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
+		left_open("PR_SET_DUMPABLE", strerror(errno));
+}
+
 /* ---- system calls ---- */
 
 #if defined(__x86_64__) && !defined(__ILP32__)

@@ -15,6 +15,9 @@
 /* No program that is run from here on has more rights than we (set-user-id, file capabilities). */
 void sandbox_privileges(void);
 
+/* This process holds secrets: it writes no core file, and no other one of its user may trace it. */
+void sandbox_secrets(void);
+
 /*
  * From here on only what a filter between open descriptors needs: read, write, wait, the clock, memory that holds no code,
  * signal handling, the end. Any other system call ends the process with SIGSYS, so that it is seen. x86-64 and aarch64.

@@ -167,6 +167,35 @@ decode() {
 	[ "${#lines[@]}" = 3 ]
 }
 
+@test "a profile that others can read: one warning, with what to do" {
+	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+	printf '[default]\naws_access_key_id=AKID\naws_secret_access_key=SEC/RET+x\naws_session_token=TOK\n' >keys
+	printf '[default]\nregion=eu-west-1\n' >config
+	chmod 644 keys config
+	export AWS_SHARED_CREDENTIALS_FILE=keys AWS_CONFIG_FILE=config
+	ev-read -q "$S/a/c.json" >out 2>err
+	[ "$(grep -c "chmod 600 'keys'" err)" = 1 ]
+	[ "$(wc -l <err)" = 1 ]
+	chmod 600 keys
+	ev-read -q "$S/a/c.json" >out 2>err
+	[ ! -s err ]
+}
+
+# As in credentials.bats: such a process's /proc is root's.
+@test "bug: AWS keys alone did not keep a process from writing a core file" {
+	local as=()
+	if [ "$(id -u)" = 0 ]; then
+		command -v setpriv >/dev/null || skip 'SKIPPED, NOT TESTED: no setpriv here'
+		as=(setpriv --reuid 65534 --clear-groups)
+	fi
+	faults '{"path":"/test-events-output*","delay":3}'
+	AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null "${as[@]}" "$B/ev-read" -q "$S/a/c.json" >out 2>err 3>&- &
+	PID=$!
+	STARTED+=("$PID")
+	wait_until 'curl -sf "http://$STORE/emu/faults" | jq -e ".rules[0].applied > 0"'
+	[ "$(stat -c %u "/proc/$PID/environ")" = 0 ]
+}
+
 @test "a pod's web identity is not passed over for the instance's role; a name no object can have" {
 	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 	AWS_WEB_IDENTITY_TOKEN_FILE=token run -78 ev-read "$S/a/c.json"

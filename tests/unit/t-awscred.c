@@ -327,6 +327,14 @@ test_refusals(void)
 		    "%s: %s", cases[i].path, c.err.text);
 		awscred_release(&c);
 	}
+	/* Bugs: any host was taken for the metadata service, over plain http. */
+	static const char *const hosts[] = {"http://example.com", "http://169.254.169.254.example.com",
+	    "http://169.254.169.254@example.com", "http://0x7f000001", "ftp://127.0.0.1", "http:///"};
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		clean();
+		setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", hosts[i], 1);
+		fails(ERR_CONFIG, "it must be https, or http to this machine or a link-local address");
+	}
 	clean();
 	setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1", 1);
 	int64_t start = clock_now();
