@@ -130,7 +130,7 @@ read_jwt(struct emu *emu, struct str token, struct json *j, struct buf *claims)
 	else if (!str_is(json_text(j, json_get(j, 0, "iss")), email))
 		wrong = "Invalid grant: account not found";
 	else if (!json_i64(j, json_get(j, 0, "iat"), &iat) || !json_i64(j, json_get(j, 0, "exp"), &exp) || iat > now + SKEW ||
-	    exp <= now || exp - iat > LIFE_MAX)
+	    iat < now - LIFE_MAX || exp <= now || exp - iat > LIFE_MAX)
 		wrong = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat "
 			"and exp values in the JWT claim.";
 	jwt_key_free(key);
