@@ -534,7 +534,7 @@ grant() { # KEY=VALUE...
 	wait_until '! good_token "$token"' 5
 	local wrong
 	for wrong in '.aud = "https://example.com/token"' '.exp -= 700' '.iat += 900' '.exp += 9000' '.iss = "x@y"' 'del(.scope)' 'del(.iat)' \
-		'.iat = -9000000000000000000 | .exp = 9000000000000000000'; do
+		'.iat = -8611686018427388000 | .exp = 8611686018427388000'; do
 		grant grant_type=$jwt "assertion=$(sign "$wrong")"
 		[ "$CODE" = 400 ]
 		jq -e '.error | IN("invalid_grant", "invalid_scope")' body
