@@ -21,7 +21,13 @@
 #define REPLY_MAX (512ull * 1024 * 1024)
 #define GARBAGE_LEN 600
 #define SLOW_TURN 50000      /* microseconds between two pieces of a body that is read slowly */
-#define SLOW_BUFFER 16384    /* what the kernel may take of it meanwhile */
+/*
+ * What the kernel may take of it meanwhile: a part of a second's bytes. With less than a segment of loopback's (64 KiB) TCP goes
+ * by its timer of 200 ms.
+ */
+#define SLOW_BUFFER_MIN 16384
+#define SLOW_BUFFER_PART 4
+#define FAST_BUFFER 1048576 /* the next request on the connection is read as it comes */
 
 struct httpd {
 	struct emu *emu;
@@ -268,23 +274,38 @@ send_reply(struct conn *c)
 	return ok;
 }
 
+static void
+set_receive_buffer(const struct conn *c, int64_t bytes)
+{
+	int room = bytes < SLOW_BUFFER_MIN ? SLOW_BUFFER_MIN : bytes > FAST_BUFFER ? FAST_BUFFER : (int)bytes;
+	setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+}
+
 /* Will the body be read slowly? Then the client must feel it: the kernel would take megabytes by itself. */
 static void
 begin_slowly(struct conn *c)
 {
-	int room = SLOW_BUFFER;
 	if (str_starts(c->req.path, STR("/emu/")))
 		return;
 	c->slow = faults_slow(c->httpd->emu->faults, c->method, c->uri);
+	c->slow_from = c->httpd->emu->now;
 	if (c->slow > 0)
-		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+		set_receive_buffer(c, c->slow / SLOW_BUFFER_PART);
+}
+
+/* How much more of the body may have been read by now. */
+static size_t
+slow_room(const struct conn *c)
+{
+	double most = (double)c->slow * (double)(c->httpd->emu->now - c->slow_from + SLOW_TURN) / 1e6 + 1;
+	return most >= (double)HTTPD_BODY_MAX ? HTTPD_BODY_MAX : most > (double)c->body.n ? (size_t)most - c->body.n : 0;
 }
 
 /* A piece of the body: what is left of n is offered again later. */
 static size_t
 take_piece(struct conn *c, const char *p, size_t n)
 {
-	size_t most = (size_t)(c->slow * SLOW_TURN / 1000000) + 1;
+	size_t most = slow_room(c);
 	if (c->slow > 0 && n > most) {
 		buf_add(&c->body, p, most);
 		c->phase = CONN_SLOW;
@@ -380,6 +401,8 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **state, enum MHD_Reque
 	*state = NULL;
 	if (c == NULL)
 		return;
+	if (c->slow > 0)
+		set_receive_buffer(c, FAST_BUFFER);
 	if (c->fault.kind == FAULT_LENGTH && c->fault.off < 0 && c->phase == CONN_SENDING)
 		send(c->fd, c->rep.body.p + announced(c), c->rep.body.n - announced(c), MSG_DONTWAIT | MSG_NOSIGNAL);
 	delist(c);

@@ -50,6 +50,7 @@ struct conn {
 	struct reply rep;
 	struct fault fault;
 	int64_t slow;         /* bytes of the body to read in a second; 0: as they come */
+	int64_t slow_from;    /* monotonic */
 	bool listed;          /* in httpd's list of those that wait */
 	struct conn *prev, *next;
 };

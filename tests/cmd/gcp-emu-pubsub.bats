@@ -839,6 +839,15 @@ stat_mode() { command stat -c %a "$1"; }
 	backlog_is 1
 }
 
+@test "faults: a body of many pieces is read no faster than slow says, and the next on its connection as it comes" {
+	up
+	make_sub
+	printf '{"messages":[{"data":"%s"}]}' "$(head -c 1000000 /dev/zero | tr '\0' Y)" >message
+	call PUT /emu/faults '{"rules":[{"path":"*:publish","times":1,"slow":1000000}]}'
+	curl -s "$URL/v1/$T:publish" -d @message -o body -w '%{time_total}\n' --next -s "$URL/v1/$T:publish" -d @message -o body -w '%{time_total} %{num_connects}\n' >took
+	awk 'NR == 1 { slow = $1 } NR == 2 { ok = slow >= 0.9 && $1 < slow && $2 == 0 } END { exit !ok }' took || { cat took; false; }
+}
+
 @test "faults: the same seed gives the same faults" {
 	up
 	make_sub
