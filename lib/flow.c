@@ -212,7 +212,7 @@ flow_read_token(struct flow *f, const struct http_reply *reply)
 	if (token == NULL)
 		flow_garbled(f, "the reply has no access_token");
 	else if (!fine)
-		flow_garbled(f, "the reply's token has ended already");
+		flow_garbled(f, "the reply's expires_in is no whole number of seconds above 0");
 	else
 		flow_next(f, str_of(token), !timed ? SECONDS(3600) : SECONDS(seconds < 86400 * 7 ? seconds : 86400 * 7));
 	xwipe(token);
