@@ -43,9 +43,9 @@ lay_out() { # LAYOUT
 	esac
 }
 
-# LAYOUTS='object objects gzip zstd array pretty': all of them, as make soak has it
+# LAYOUTS='object objects gzip zstd array pretty': all of them, as make soak has it; of the sample, backfill.bats tries each
 @test "the real data as files of every layout: rows, lake and dead letters are what streaming gives, line by line" {
-	for layout in ${LAYOUTS:-objects pretty}; do
+	for layout in ${LAYOUTS:-objects}; do
 		mkdir "$layout" && cd "$layout"
 		lay_out "$layout"
 		EMU_DIR=$PWD/emu
